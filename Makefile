@@ -1,0 +1,43 @@
+# Every target works as the first command after a clone: it makes .venv from the lock when there is none.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+
+.PHONY: demo test check lint bench lock clean
+
+demo: $(READY) ## real commands, real heartbeats, a table at the end; under a minute
+	$(BIN)/wake demo
+
+test: $(READY) ## everything but what is marked slow; no root
+	$(PYTEST) -m "not slow"
+
+check: $(READY) ## everything
+	$(PYTEST)
+
+lint: $(READY) ## style, format, types, import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict dispatcher workers tests
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+lock: $(BIN)/python ## newest versions that pyproject.toml allows, for every Python and platform that it allows
+	$(BIN)/pip install --quiet 'uv>=0.9,<1'
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --upgrade --no-annotate --no-emit-index-url \
+	  --custom-compile-command 'make lock' --quiet --output-file constraints.txt
+
+clean: ## not .wake: it holds accepted completions
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find dispatcher workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not. Name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+$(READY): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,flower]'
+	@touch $@

@@ -1,0 +1,43 @@
+"""Wake Dispatcher: when an exec ends, the one agent that owns it takes one more turn, with every result that came in.
+
+    from dispatcher import exec_completed
+    exec_completed.delay(session_key="agent:ops:main", exit_code=0, output="done")
+
+The path of a completion, and the module that knows it:
+
+    core       values and decisions, without a client or a clock
+    names      task and queue names
+    config     wake.toml and the environment
+    store      mailboxes, leases, the due index: one atomic Lua step each
+    routing    session key -> exactly one agent; inbox -> mailbox
+    doorbell   the message that says "look into your mailbox", and carries nothing
+    app, tasks the Celery side: `exec_completed` for producers, `dispatcher.route` for the router
+    cli        the `wake` command
+    workers    (a package beside this one) leases, runs and settles heartbeats
+
+Importing this package, or a model, loads no Celery and opens no connection: the task is loaded when it is first asked for.
+DESIGN.md beside this file says who is authoritative for what, and what happens on each failure.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dispatcher.core.errors import InboxFull, InvalidCompletion, StoreUnavailable
+
+if TYPE_CHECKING:
+    from dispatcher.tasks import CompletionResult, exec_completed
+
+__all__ = ["CompletionResult", "InboxFull", "InvalidCompletion", "StoreUnavailable", "__version__", "exec_completed"]
+__version__ = "0.1.0"
+
+_LAZY = ("CompletionResult", "exec_completed")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module("dispatcher.tasks"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,27 @@
+"""wake.toml and the environment: validated as a whole, every field with unit, range and default. Read when asked, never at import.
+
+Where the file is looked for: `--config`, the variable WAKE_CONFIG, `./wake.toml`; without any, the defaults hold. Afterwards the
+variables `WAKE_<TABLE>_<KEY>` (`WAKE_REDIS_URL`, `WAKE_LEASE_TTL_MS`, …; tables redis, defaults, routing, lease, sweep, bounds) and
+`WAKE_DATA_DIR` win over the file. Relative paths count from the file's folder, those in a variable from the current one.
+"""
+
+from dispatcher.config.agents import AgentPolicy, CommandRunner, PythonRunner, Runner
+from dispatcher.config.loading import load
+from dispatcher.config.model import DEFAULT_POOL, Config
+from dispatcher.config.sections import BoundsSettings, LeaseSettings, PoolSettings, RedisSettings, RoutingSettings, SweepSettings
+
+__all__ = [
+    "DEFAULT_POOL",
+    "AgentPolicy",
+    "BoundsSettings",
+    "CommandRunner",
+    "Config",
+    "LeaseSettings",
+    "PoolSettings",
+    "PythonRunner",
+    "RedisSettings",
+    "RoutingSettings",
+    "Runner",
+    "SweepSettings",
+    "load",
+]

@@ -1,0 +1,125 @@
+"""The whole configuration as a value, and the questions that the rest of the project asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field, PrivateAttr
+
+from dispatcher.config.agents import AgentPolicy, CommandRunner, Section
+from dispatcher.config.sections import BoundsSettings, LeaseSettings, PoolSettings, RedisSettings, RoutingSettings, SweepSettings
+from dispatcher.config.selectors import AgentSelector, PoolName, fold, is_pattern, matching
+from dispatcher.core.session_key import valid_agent_id
+
+DEFAULT_POOL = "agents"
+
+
+class Config(Section):
+    """Everything that wake.toml and the environment say. Built by `load`; without a file it holds the defaults and knows no agent."""
+
+    redis: RedisSettings = RedisSettings()
+    defaults: AgentPolicy = AgentPolicy()
+    agents: dict[AgentSelector, AgentPolicy] = Field({}, description="Agent id or pattern -> what differs from [defaults].")
+    routing: RoutingSettings = RoutingSettings()
+    pools: dict[PoolName, PoolSettings] = Field({}, description="Pool name -> its agents and size.")
+    lease: LeaseSettings = LeaseSettings()
+    sweep: SweepSettings = SweepSettings()
+    bounds: BoundsSettings = BoundsSettings()
+
+    _source: Path | None = PrivateAttr(None)
+    _base_dir: Path = PrivateAttr(default_factory=Path.cwd)
+    _policies: dict[str, AgentPolicy] = PrivateAttr(default_factory=dict)
+    _pool_names: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def source(self) -> Path | None:
+        """The file that was read, absolute; None when there was none."""
+        return self._source
+
+    @property
+    def base_dir(self) -> Path:
+        """What relative paths count from: the folder of the file, else the folder in which the process started."""
+        return self._base_dir
+
+    @property
+    def data_dir(self) -> Path:
+        """Folder of the embedded server and the spool, absolute. It need not exist."""
+        return self._base_dir / Path(self.redis.data_dir).expanduser()
+
+    def redis_url(self) -> str | None:
+        """The configured server; None means the embedded one, which `dispatcher.embedded.server_url` finds."""
+        return self.redis.url
+
+    def agent(self, agent_id: str) -> AgentPolicy:
+        """The policy of one agent, known or not: [defaults], then each matching pattern, the most specific last, then its exact table.
+
+        Each layer replaces only the keys that it names. A command runner comes with an absolute `cwd`. Raises InvalidAddress.
+        """
+        agent_id = fold(agent_id)
+        if agent_id not in self._policies:
+            policy = self.defaults
+            for layer in self._layers(agent_id):
+                policy = policy.model_copy(update={name: getattr(layer, name) for name in layer.model_fields_set})
+            if isinstance(policy.runner, CommandRunner):
+                cwd = str(self._base_dir / Path(policy.runner.cwd or ".").expanduser())
+                policy = policy.model_copy(update={"runner": policy.runner.model_copy(update={"cwd": cwd})})
+            self._policies[agent_id] = policy
+        return self._policies[agent_id]
+
+    def knows(self, agent_id: str) -> bool:
+        """Whether completions of this agent are routed at all; False for a text that is no agent id.
+
+        Known is who the file names: an exact id or a matching pattern in [agents], an exact id in a pool, a binding's target, the
+        default agent. A pattern of a pool makes nobody known. With `unknown_agents = "accept"` every valid id is known.
+        """
+        if not valid_agent_id(agent_id):
+            return False
+        agent_id = agent_id.lower()
+        return self.routing.unknown_agents == "accept" or agent_id in self.known_ids() or bool(matching(self._patterns(), agent_id))
+
+    def known_ids(self) -> frozenset[str]:
+        """Every agent that the file names by its exact id."""
+        named = {selector for selector in self._selectors() if not is_pattern(selector)}
+        named |= set(self.routing.bindings.values())
+        if self.routing.default_agent is not None:
+            named.add(self.routing.default_agent)
+        return frozenset(named)
+
+    def pool_of(self, agent_id: str) -> str:
+        """The pool of an agent: the one that names its exact id, else the most specific pattern, else `agents`. Raises InvalidAddress."""
+        agent_id = fold(agent_id)
+        if agent_id not in self._pool_names:
+            owners = {selector: name for name, pool in self.pools.items() for selector in pool.agents}
+            patterns = matching((s for s in owners if is_pattern(s)), agent_id)
+            self._pool_names[agent_id] = owners.get(agent_id) or (owners[patterns[-1]] if patterns else DEFAULT_POOL)
+        return self._pool_names[agent_id]
+
+    def pool(self, name: str) -> PoolSettings:
+        """The settings of a pool. A name that the file does not have is a pool of one agent: one queue, one heartbeat at a time."""
+        if name in self.pools:
+            return self.pools[name]
+        return PoolSettings() if name == DEFAULT_POOL else PoolSettings(partitions=1, concurrency=1)
+
+    def pool_names(self) -> tuple[str, ...]:
+        """The default pool first, then the others of the file in order."""
+        return (DEFAULT_POOL, *(name for name in self.pools if name != DEFAULT_POOL))
+
+    def place(self, source: Path | None, base_dir: Path) -> Config:
+        """Says where the values came from; for `load`, before anybody asks."""
+        self._source, self._base_dir = source, base_dir
+        return self
+
+    def _patterns(self) -> list[str]:
+        return [selector for selector in self.agents if is_pattern(selector)]
+
+    def _layers(self, agent_id: str) -> Iterator[AgentPolicy]:
+        for pattern in matching(self._patterns(), agent_id):
+            yield self.agents[pattern]
+        if agent_id in self.agents:
+            yield self.agents[agent_id]
+
+    def _selectors(self) -> Iterator[str]:
+        yield from self.agents
+        for pool in self.pools.values():
+            yield from pool.agents

@@ -1,0 +1,126 @@
+"""The tables of wake.toml that are not about agents. Each field: unit, range, default, meaning."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from dispatcher.config.agents import DAY_MS, Section
+from dispatcher.config.selectors import AgentSelector, BindingKey, OneAgent
+
+URL_FORMS = "redis://host:port/db, rediss://… or unix:///path?db=0"
+
+
+def _server_url(url: str) -> str:
+    """Never repeats a part of the URL: it may hold a password."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError(f"must have the form {URL_FORMS}")
+    if parts.scheme == "unix" and not parts.path.strip("/"):
+        raise ValueError(f"names no socket; must have the form {URL_FORMS}")
+    try:
+        port_fits = parts.port != 0
+    except ValueError:
+        port_fits = False
+    if not port_fits:
+        raise ValueError("has no usable port; in a password, / ? # @ and : must be percent-encoded")
+    database = parse_qs(parts.query).get("db", ["" if parts.scheme == "unix" else parts.path.strip("/")])[-1]
+    if database and not (database.isascii() and database.isdecimal()):
+        raise ValueError(f"must end with the number of a database, as in {URL_FORMS}")
+    return url
+
+
+class RedisSettings(Section):
+    """[redis]: the server, and what a new store is created with (prefix and slots never change for a store)."""
+
+    url: Annotated[str, AfterValidator(_server_url)] | None = Field(
+        None, repr=False, description=f"{URL_FORMS}. Unset: the embedded server."
+    )
+    prefix: str = Field("wake", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="First word of every key and queue.")
+    data_dir: str = Field(".wake", min_length=1, description="Folder of the embedded server and the spool, relative to the file's folder.")
+    slots: int = Field(64, ge=1, le=1_024, description="State slots of the store. Fixed when it is created.")
+    socket_timeout_ms: int = Field(5_000, ge=50, le=60_000, description="ms to wait for an answer of the server.")
+    connect_timeout_ms: int = Field(2_000, ge=50, le=60_000, description="ms to wait for a connection.")
+
+
+class RoutingSettings(Section):
+    """[routing]: who owns a session key that does not say so itself, and the pace of the router."""
+
+    default_agent: OneAgent | None = Field(None, description="Agent of keys that nothing else resolves. Unset: they become dead letters.")
+    unknown_agents: Literal["refuse", "accept"] = Field("refuse", description="What happens to a valid id that the file does not know.")
+    bindings: dict[BindingKey, OneAgent] = Field({}, description="Exact session key (not of the form agent:…) -> one agent id.")
+    route_batch: int = Field(500, ge=1, le=10_000, description="Inbox entries taken in one step.")
+    interval_ms: int = Field(500, ge=10, le=500, description="ms between two looks at the inbox when no message comes.")
+    claim_idle_ms: int = Field(6_000, ge=100, le=3_600_000, description="ms after which another router may take over an unanswered entry.")
+    max_claims: int = Field(5, ge=1, le=100, description="Claims of an entry without an answer before it is a dead letter `router-crash`.")
+
+
+class PoolSettings(Section):
+    """[pools.NAME]: workers and queues of some agents. The pool `agents` always exists and takes everyone no other pool names."""
+
+    agents: Annotated[tuple[AgentSelector, ...], Field(strict=False)] = Field(
+        (), description="Agent ids and patterns (`lab-*`) of this pool."
+    )
+    partitions: int = Field(16, ge=1, le=100, description="Queues of the pool. May change at any time.")
+    concurrency: int = Field(8, ge=1, le=1_000, description="Heartbeats that one worker runs at a time.")
+    pool_type: Literal["threads", "prefork"] = Field("threads", description="Celery pool of the workers.")
+
+
+class LeaseSettings(Section):
+    """[lease]: the time-bound right to run an agent."""
+
+    ttl_ms: int = Field(30_000, ge=300, le=3_600_000, description="ms a lease lasts; more than 3 renewals.")
+    renew_ms: int = Field(5_000, ge=50, le=600_000, description="ms between two renewals.")
+    margin_ms: int = Field(2_000, ge=10, le=600_000, description="ms before the end of the lease at which its holder stops trusting it.")
+    claim_ms: int = Field(10_000, ge=100, le=600_000, description="ms from a lease to the begin of its batch; then it lapses.")
+    early_reclaim_ms: int = Field(500, ge=100, le=60_000, description="ms between the two looks that find a holder dead.")
+    grace_ms: int = Field(10_000, ge=0, le=3_600_000, description="ms a cancelled or draining heartbeat has to end by itself.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> LeaseSettings:
+        if self.ttl_ms <= 3 * self.renew_ms:
+            raise ValueError(f"ttl_ms = {self.ttl_ms} must exceed 3 renewals (3 x renew_ms = {3 * self.renew_ms})")
+        if self.margin_ms + self.renew_ms >= self.ttl_ms:
+            raise ValueError(f"margin_ms + renew_ms = {self.margin_ms + self.renew_ms} must be less than ttl_ms = {self.ttl_ms}")
+        return self
+
+
+class SweepSettings(Section):
+    """[sweep]: how every worker looks for agents that are due."""
+
+    interval_ms: int = Field(100, ge=10, le=10_000, description="ms between two looks.")
+    batch: int = Field(100, ge=1, le=10_000, description="Due agents taken from one slot in one look.")
+    ring_again_ms: int = Field(
+        2_000, ge=100, le=3_600_000, description="ms before an unanswered doorbell is rung again; doubles each time."
+    )
+    ring_again_max_ms: int = Field(60_000, ge=100, le=3_600_000, description="ms that the doubling stops at.")
+    gap_ms: int = Field(1_000, ge=100, le=600_000, description="ms without a sweep of a slot after which running leases get one more ttl.")
+    young_server_ms: int = Field(10_000, ge=0, le=600_000, description="ms after the server's start without early reclaim.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> SweepSettings:
+        if self.ring_again_max_ms < self.ring_again_ms:
+            raise ValueError(f"ring_again_max_ms = {self.ring_again_max_ms} must be at least ring_again_ms = {self.ring_again_ms}")
+        return self
+
+
+class BoundsSettings(Section):
+    """[bounds]: how much is kept. Nothing accepted is evicted at a bound: what does not fit is refused or set aside, visibly."""
+
+    max_inbox: int = Field(100_000, ge=1, description="Unrouted completions; then producers are refused with a time to retry.")
+    max_mailbox: int = Field(10_000, ge=1, description="Waiting completions of one agent; more become dead letters `mailbox-full`.")
+    max_dead: int = Field(100_000, ge=1, description="Dead letters; then routers stop acknowledging.")
+    dedupe_ms: int = Field(
+        DAY_MS, ge=1_000, le=30 * DAY_MS, description="ms a completion id is known as a duplicate; about 120 bytes each."
+    )
+    max_ids: int = Field(1_000_000, ge=1, description="Ids known as duplicates at most; the oldest are forgotten first.")
+    ledger_ms: int = Field(7 * DAY_MS, ge=60_000, le=365 * DAY_MS, description="ms the trace of a finished completion is kept.")
+    ledger_completions: int = Field(200_000, ge=1, description="Traces of finished completions kept; the oldest go first.")
+    ledger_receipts: int = Field(
+        10_000, ge=100, le=10_000_000, description="Newest receipts (starts, ends, deferrals, refusals) kept in each slot of a pool."
+    )
+    runner_output_bytes: int = Field(65_536, ge=0, le=16_777_216, description="Bytes kept of what a runner's command prints.")
+    request_events: int = Field(50, ge=1, le=5_000, description="Newest completions shown verbatim to a heartbeat.")
+    request_bytes: int = Field(65_536, ge=1_024, le=16_777_216, description="Bytes of their texts and outputs together.")

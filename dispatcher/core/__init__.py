@@ -1,0 +1,1 @@
+"""The pure core: values and decisions. Knows neither Redis nor Celery nor the wall clock."""

@@ -1,0 +1,287 @@
+"""Values that travel: frozen, strict, without a client, a clock or a default that widens.
+
+An `Address` is the only way to name a receiver, and it holds exactly one agent id and one session key.
+There is no list of agents, no wildcard and no optional agent anywhere behind it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from dispatcher.core import session_key as keys
+
+MAX_OUTPUT_BYTES = 64 * 1024
+MAX_SESSION_KEY_BYTES = 512
+SCHEMA_VERSION = 1
+
+
+class Intent(StrEnum):
+    """Why a wake wants a turn, most urgent first."""
+
+    MANUAL = "manual"
+    IMMEDIATE = "immediate"
+    EVENT = "event"
+    TASK = "task"
+    SCHEDULED = "scheduled"
+
+
+class Source(StrEnum):
+    """What a wake came from."""
+
+    EXEC_EVENT = "exec-event"
+    INTERVAL = "interval"
+    MANUAL = "manual"
+    CRON = "cron"
+    HOOK = "hook"
+    BACKGROUND_TASK = "background-task"
+    NOTIFICATIONS_EVENT = "notifications-event"
+    SESSION_STATE = "session-state"
+    RETRY = "retry"
+    OTHER = "other"
+
+
+class Fate(StrEnum):
+    """Where a completion is. The last four are final, but `dead`, which can be revived."""
+
+    ACCEPTED = "accepted"
+    ROUTED = "routed"
+    PENDING = "pending"
+    RUNNING = "running"
+    SETTLED = "settled"
+    SUPPRESSED = "suppressed"
+    DEAD = "dead"
+    DROPPED = "dropped"
+
+
+class DeadReason(StrEnum):
+    """Why a completion was set aside."""
+
+    MISSING_KEY = "missing-key"
+    MALFORMED_KEY = "malformed-key"
+    UNBOUND_KEY = "unbound-key"
+    UNKNOWN_AGENT = "unknown-agent"
+    AGENT_DISABLED = "agent-disabled"
+    OWNER_MISMATCH = "owner-mismatch"
+    FORBIDDEN = "forbidden"
+    TOO_LARGE = "too-large"
+    INVALID_COMPLETION = "invalid-completion"
+    MAILBOX_FULL = "mailbox-full"
+    ROUTER_CRASH = "router-crash"
+    WORKER_LOST = "worker-lost"
+    ATTEMPTS_EXHAUSTED = "attempts-exhausted"
+    REFUSED = "refused-by-runner"
+
+
+def _no_control(text: str) -> str:
+    if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in text):
+        raise ValueError("control characters are not allowed")
+    return text
+
+
+def _session_key_bytes(text: str) -> str:
+    size = len(text.encode("utf-8"))  # a lone surrogate raises UnicodeEncodeError, a ValueError
+    if size > MAX_SESSION_KEY_BYTES:
+        raise ValueError(f"a session key has at most {MAX_SESSION_KEY_BYTES} bytes, this one has {size}")
+    return _no_control(text)
+
+
+def tail_of(text: str, max_bytes: int) -> str:
+    """The end of `text` in at most `max_bytes` UTF-8 bytes, cut on a character boundary; lone surrogates become `?`."""
+    raw = text.encode("utf-8", "replace")
+    return raw[-max_bytes:].decode("utf-8", "ignore") if len(raw) > max_bytes else raw.decode("utf-8")
+
+
+CompletionId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+AgentId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+RawSessionKey = Annotated[str, AfterValidator(_session_key_bytes)]
+ShortText = Annotated[str, StringConstraints(max_length=4096)]
+
+
+class Value(BaseModel):
+    """Base of the values: immutable, no coercion."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Address(Value):
+    """Exactly one agent and one of its sessions. The session key is canonical and belongs to that agent."""
+
+    agent_id: AgentId
+    session_key: RawSessionKey
+
+    @model_validator(mode="after")
+    def _same_owner(self) -> Address:
+        parsed = keys.parse(self.session_key)
+        if parsed is None or parsed.agent_id != self.agent_id or parsed.key != self.session_key:
+            raise ValueError(f"session key {self.session_key!r} is not a canonical key of agent {self.agent_id!r}")
+        return self
+
+
+class ExecCompletion(BaseModel):
+    """A finished exec as its producer reports it. Unknown fields are kept, so that older routers pass on newer producers' words.
+
+    `started_at` and `finished_at` take an aware datetime, an RFC 3339 text or a Unix time. Of `output` the last 64 KiB are kept.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+
+    v: int = Field(SCHEMA_VERSION, ge=1)
+    completion_id: CompletionId
+    session_key: RawSessionKey = ""
+    agent_id: ShortText | None = None
+    run_id: ShortText | None = None
+    step_id: ShortText | None = None
+    command: ShortText | None = None
+    exit_code: int | None = None
+    signal: Annotated[str, StringConstraints(max_length=32)] | None = None
+    timed_out: bool = False
+    cancelled: bool = False
+    output: Annotated[str, AfterValidator(lambda text: tail_of(text, MAX_OUTPUT_BYTES))] = ""
+    started_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    finished_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    host: ShortText | None = None
+    trace: dict[str, str] | None = None
+    lineage: dict[str, Any] | None = None
+
+
+class Route(Value):
+    """The answer of the resolver: one address, its pool, the queue it is rung on, and how the owner was found."""
+
+    address: Address
+    pool: str
+    queue: str
+    via: Literal["session-key", "binding", "default"]
+
+
+class Wake(Value):
+    """One reason to run an agent's heartbeat, as it lies in the mailbox; its output lies beside it.
+
+    `key` is the session key as the producer gave it, for a dead letter that is resolved afresh.
+    """
+
+    wake_id: CompletionId
+    source: Source
+    intent: Intent
+    reason: str
+    text: str
+    failed: bool = False
+    exit_code: int | None = None
+    signal: str | None = None
+    timed_out: bool = False
+    finished_at: str | None = None
+    key: str = ""
+    via: str = "session-key"
+    accepted_at_ms: int
+
+
+class Batch(Value):
+    """The wakes of one heartbeat, frozen at begin, oldest first; `outputs` by wake id, of the newest only."""
+
+    batch_id: str
+    address: Address
+    attempt: int
+    failures: int
+    deliveries: int
+    wakes: tuple[Wake, ...]
+    outputs: dict[str, str]
+
+
+class Lease(Value):
+    """The time-bound right to run one agent. Durations count from the moment before the call that granted it."""
+
+    agent_id: AgentId
+    pool: str
+    token: int
+    holder: str
+
+
+class Event(Value):
+    """One completion, verbatim, as the runner sees it. `text` and `output` come from a command: untrusted."""
+
+    completion_id: str
+    text: str
+    exit_code: int | None = None
+    signal: str | None = None
+    timed_out: bool = False
+    output: str = ""
+    finished_at: str | None = None
+
+
+class HeartbeatRequest(Value):
+    """What a runner is asked to do once. `completion_ids` are exactly the ids that its settling settles."""
+
+    v: int = SCHEMA_VERSION
+    agent_id: AgentId
+    session_key: str
+    batch_id: str
+    attempt: int
+    token: int
+    reason: str
+    intent: Intent
+    source: Source
+    completion_ids: tuple[str, ...]
+    events: tuple[Event, ...]
+    digest: str | None = None
+    truncated: bool = False
+    untrusted: tuple[str, ...] = ("events[].text", "events[].output")
+    trace: dict[str, str] | None = None
+
+
+class Ran(Value):
+    """The turn took place. `acted` is False when the runner knows that nothing came of it."""
+
+    kind: Literal["ran"] = "ran"
+    acted: bool = True
+    note: str = ""
+
+
+class Skipped(Value):
+    """The turn was not needed; final, with a receipt."""
+
+    kind: Literal["skipped"] = "skipped"
+    reason: str
+
+
+class Busy(Value):
+    """The request never reached the model. The batch dissolves, no attempt is counted."""
+
+    kind: Literal["busy"] = "busy"
+    reason: str = "requests-in-flight"
+    retry_after_ms: int | None = None
+
+
+class Failed(Value):
+    """The turn failed or its end is unknown. The same batch runs again, unless `final`."""
+
+    kind: Literal["failed"] = "failed"
+    error: str
+    final: bool = False
+    note: str = ""
+
+
+Outcome = Ran | Skipped | Busy | Failed
+
+
+class DeadLetter(Value):
+    """A completion set aside: visible, revivable, never evicted."""
+
+    completion_id: str
+    reason: str
+    session_key: str
+    agent_id: str | None
+    attempts: int
+    dead_at_ms: int
+    batch_id: str | None = None
+    errors: tuple[str, ...] = ()
+
+
+class Receipt(Value):
+    """The answer to a submit. `duplicate` means that the id was accepted earlier; the rest is then the first answer."""
+
+    completion_id: str
+    entry_id: str
+    accepted_at_ms: int
+    duplicate: bool = False

@@ -1,0 +1,29 @@
+"""Every Celery task and queue name. Tasks are sent by name, so no producer imports a consumer."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+EXEC_COMPLETED = "dispatcher.exec_completed"
+ROUTE = "dispatcher.route"
+HEARTBEAT = "workers.heartbeat"
+
+
+def slot_of(agent_id: str, slots: int) -> int:
+    """The state slot of an agent: a stable hash, the same in every process and release. Never changes for a store."""
+    return int.from_bytes(blake2b(agent_id.encode(), digest_size=8).digest(), "big") % slots
+
+
+def inbox_queue(prefix: str) -> str:
+    """The queue on which routers are told to look at the inbox."""
+    return f"{prefix}.inbox"
+
+
+def agent_queue(prefix: str, pool: str, slot: int, partitions: int) -> str:
+    """The queue of an agent's partition, computed at each ring; where the mailbox lies does not depend on it."""
+    return f"{prefix}.{pool}.{slot % partitions:02d}"
+
+
+def pool_queues(prefix: str, pool: str, partitions: int) -> list[str]:
+    """All queues of a pool: the explicit `-Q` of its workers."""
+    return [f"{prefix}.{pool}.{nn:02d}" for nn in range(partitions)]

@@ -1,0 +1,40 @@
+"""Bindings: a session key that names no agent by itself, tied to one by an operator or a gateway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dispatcher.core import session_key
+from dispatcher.core.errors import InvalidAddress
+from dispatcher.store.connect import unavailable
+from dispatcher.store.keys import Keys
+
+
+class Bindings:
+    """Session key -> agent id, exact keys only. The configured ones lie underneath; the store's win."""
+
+    def __init__(self, client: Any, keys: Keys, configured: dict[str, str]) -> None:
+        # redis-py types its replies as Any | Awaitable[Any]; the client here is the synchronous one.
+        self._client, self._key, self._configured = client, keys.inbox["bindings"], configured
+
+    def all(self) -> dict[str, str]:
+        with unavailable("read bindings"):
+            stored: dict[str, str] = self._client.hgetall(self._key)
+        return self._configured | stored
+
+    def bind(self, key: str, agent_id: str) -> None:
+        """Ties one exact key to one agent. Raises InvalidAddress for an agent key (it has an owner) and a bad agent id."""
+        key = key.strip()
+        if session_key.shape(key) is not session_key.Shape.LEGACY_OR_ALIAS:
+            raise InvalidAddress("malformed-key", f"bind {key!r}: only a key that names no agent by itself can be bound")
+        if not session_key.valid_agent_id(agent_id):
+            raise InvalidAddress(
+                "unknown-agent", f"bind {key!r}: {agent_id!r} is no agent id; it has letters, digits, '_' and '-', at most 64"
+            )
+        with unavailable(f"bind key={key!r} agent={agent_id}"):
+            self._client.hset(self._key, key, agent_id.lower())
+
+    def unbind(self, key: str) -> bool:
+        """False if the store had no such binding. A binding of the configuration stays."""
+        with unavailable(f"unbind key={key!r}"):
+            return bool(self._client.hdel(self._key, key.strip()))

@@ -1,0 +1,94 @@
+"""How this project reaches its server: one client per process, bounded waits, one kind of error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import NoPermissionError
+from redis.retry import Retry
+
+from dispatcher.core.errors import StoreUnavailable
+
+HEALTH_CHECK_INTERVAL_S = 15
+CANNOT_SERVE = ("OOM", "MISCONF", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "LOADING", "BUSY", "NOAUTH", "NOPERM")
+
+
+class Waits(Protocol):
+    """The two waits that bound every call; `Config.redis` has them."""
+
+    @property
+    def socket_timeout_ms(self) -> int: ...
+    @property
+    def connect_timeout_ms(self) -> int: ...
+
+
+def connect(url: str, settings: Waits, *, client_name: str | None = None) -> redis.Redis:
+    """A client whose answers are texts. Opens no connection yet; safe for threads, and after a fork.
+
+    A connection that broke is opened again once, at once, and the call repeated: every step of the store bears that. A call that
+    timed out is not repeated. Text that is no UTF-8 comes with U+FFFD in place of the bad bytes, so that one foreign
+    entry cannot make a whole batch unreadable.
+    """
+    client: redis.Redis = redis.Redis.from_url(
+        url,
+        socket_timeout=settings.socket_timeout_ms / 1000,
+        socket_connect_timeout=settings.connect_timeout_ms / 1000,
+        health_check_interval=HEALTH_CHECK_INTERVAL_S,
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+        decode_responses=True,
+        encoding_errors="replace",
+        protocol=2,
+        client_name=client_name,
+    )
+    return client
+
+
+@contextmanager
+def unavailable(operation: str) -> Iterator[None]:
+    """Turns every "no answer" and "cannot serve" of the server into StoreUnavailable("<operation>: <cause>; <remedy>").
+
+    `operation` names the step and whom it is for, as in "settle agent=ops token=7". Errors that are bugs (wrong type, unknown
+    command, a script's own) pass through unchanged.
+    """
+    try:
+        yield
+    except redis.AuthenticationError as error:
+        raise StoreUnavailable(f"{operation}: the server refused the login ({error}); check user and password in [redis] url") from error
+    except redis.TimeoutError as error:
+        raise StoreUnavailable(f"{operation}: no answer ({error}); whether it took effect is unknown; it may be tried again") from error
+    except (redis.ConnectionError, OSError) as error:
+        raise StoreUnavailable(f"{operation}: {error}; start the server (`wake up`), or check [redis] url and WAKE_REDIS_URL") from error
+    except redis.ResponseError as error:
+        if not _cannot_serve(error):
+            raise
+        raise StoreUnavailable(f"{operation}: the server cannot serve this now ({error}); see its memory, disk, role and ACL") from error
+
+
+def kombu_url(url: str) -> str:
+    """The same server in the form that kombu understands: Unix sockets as `redis+socket://`, the database as path or `virtual_host`.
+
+    Options that only redis-py knows are left out. `rediss://` without `ssl_cert_reqs` is made to verify, which kombu does not by itself.
+    """
+    parts = urlsplit(url)
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    database = query.get("db") or ("" if parts.scheme == "unix" else parts.path.strip("/")) or "0"
+    if parts.scheme == "unix":
+        user = parts.username or quote(query.get("username", ""), safe="")
+        password = parts.password or quote(query.get("password", ""), safe="")
+        login = f"{user}:{password}@" if user or password else ""
+        return f"redis+socket://{login}{parts.path}?{urlencode({'virtual_host': database})}"
+    options = {name: value for name, value in query.items() if name.startswith("ssl_")}
+    if parts.scheme == "rediss":
+        options.setdefault("ssl_cert_reqs", "required")
+    return f"{parts.scheme}://{parts.netloc}/{database}" + (f"?{urlencode(options)}" if options else "")
+
+
+def _cannot_serve(error: redis.ResponseError) -> bool:
+    if isinstance(error, redis.ReadOnlyError | redis.OutOfMemoryError | NoPermissionError):
+        return True  # redis-py cuts the code word off these
+    return str(error).split(" ", 1)[0] in CANNOT_SERVE

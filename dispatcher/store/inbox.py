@@ -1,0 +1,203 @@
+"""The inbox: every accepted completion lies here until its owner's mailbox has it. One of the two modules that change state."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from redis.exceptions import ResponseError
+
+from dispatcher.core.errors import IdConflict, InboxFull
+from dispatcher.core.models import Receipt
+from dispatcher.store.connect import unavailable
+from dispatcher.store.keys import Keys
+from dispatcher.store.limits import StoreLimits
+from dispatcher.store.scripts import Call, Caller, Reply
+
+GROUP = "routers"
+
+
+@dataclass(frozen=True, slots=True)
+class InboxEntry:
+    """One accepted completion, claimed by this router. `body` is the producer's JSON; `deliveries` counts the claims."""
+
+    entry: str
+    completion_id: str
+    revival: int
+    accepted_at_ms: int
+    body: str
+    deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Entries that are this router's alone until `max_hold_ms` after `read_at_ms` (server time)."""
+
+    read_at_ms: int
+    first_entry_ms: int
+    entries: list[InboxEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One completion as it is written: its id, a digest that tells a duplicate from a conflict, and its JSON."""
+
+    completion_id: str
+    digest: str
+    body: str
+
+
+class Inbox:
+    """One method per step. Every method raises StoreUnavailable when the server does not answer."""
+
+    def __init__(self, caller: Caller, keys: Keys, limits: StoreLimits) -> None:
+        self._caller, self._keys, self._limits = caller, keys, limits
+
+    def prepare(self) -> None:
+        """Creates the routers' group if it is missing. Entries that were appended before are in it."""
+        with unavailable("prepare inbox"):
+            try:
+                self._caller.client.xgroup_create(self._keys.inbox["stream"], GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+
+    def submit(self, submission: Submission, now_ms: int = 0) -> tuple[Receipt, bool]:
+        """Accepts one completion durably; the receipt, and whether routers must be told (the inbox is not announced yet).
+
+        The same id with the same content answers the first receipt as a duplicate. Raises IdConflict or InboxFull; then
+        nothing was written. Raises StoreUnavailable; then it is unknown, and submitting the same id again is safe.
+        """
+        return self.submit_all([submission], now_ms)[0]
+
+    def submit_all(self, submissions: Sequence[Submission], now_ms: int = 0) -> list[tuple[Receipt, bool]]:
+        """As `submit`, in one round trip. Raises the error of the first that was refused; those before and after it stand."""
+        limits = self._limits
+        calls = [
+            Call(
+                "submit",
+                self._keys.inbox,
+                {
+                    "now": now_ms,
+                    "id": s.completion_id,
+                    "digest": s.digest,
+                    "payload": s.body,
+                    "revival": 0,
+                    "dedupe_ms": limits.dedupe_ms,
+                    "max_ids": limits.max_ids,
+                    "max_inbox": limits.max_inbox,
+                    "announce_ms": limits.announce_ms,
+                },
+            )
+            for s in submissions
+        ]
+        with unavailable(f"submit completion={submissions[0].completion_id if len(submissions) == 1 else len(submissions)}"):
+            replies = self._caller.call_all(calls)
+        return [_receipt(s.completion_id, r) for s, r in zip(submissions, replies, strict=True)]
+
+    def claim(self, consumer: str, limit: int, idle_ms: int | None = None) -> Claimed:
+        """Takes up to `limit` entries: those of routers that stayed silent for `idle_ms` first, then new ones."""
+        with unavailable("claim inbox entries"):
+            reply = self._caller.call(
+                "claim",
+                self._keys.inbox,
+                group=GROUP,
+                consumer=consumer,
+                limit=limit,
+                idle_ms=self._limits.idle_ms if idle_ms is None else idle_ms,
+            )
+        read_at, first, taken = reply.rest
+        return Claimed(int(read_at), _entry_ms(first), [_entry(*item) for item in taken])
+
+    def oldest_entry_ms(self) -> int:
+        """The time in the id of the oldest entry that is still here; without one, the server's time."""
+        with unavailable("read the oldest inbox entry"):
+            seconds, micros = self._caller.client.time()
+            first = self._caller.client.xrange(self._keys.inbox["stream"], count=1)
+        return _entry_ms(first[0][0]) if first else int(seconds) * 1000 + int(micros) // 1000
+
+    def pin(self, pins: dict[str, str]) -> None:
+        """Notes the owner that was found for entries whose key says nothing about it, before they are deposited.
+
+        A router that takes over such an entry uses the pin: a binding that changed in between must not wake a second agent.
+        """
+        if pins:
+            with unavailable("pin inbox entries"):
+                self._caller.client.hset(self._keys.inbox["pins"], mapping=pins)
+
+    def pinned(self, entries: Sequence[str]) -> dict[str, str]:
+        with unavailable("read pins"):
+            found = self._caller.client.hmget(self._keys.inbox["pins"], entries) if entries else []
+        return {entry: pin for entry, pin in zip(entries, found, strict=True) if pin}
+
+    def acknowledge(self, done: Iterable[tuple[InboxEntry, str, str]]) -> None:
+        """Settles entries whose wake is deposited: (entry, agent id, via)."""
+        calls = [
+            Call("acknowledge", self._keys.inbox, {"group": GROUP, "entry": e.entry, "id": e.completion_id, "agent": agent, "via": via})
+            for e, agent, via in done
+        ]
+        if calls:
+            with unavailable("acknowledge inbox entries"):
+                self._caller.call_all(calls)
+
+    def reject(self, entry: InboxEntry, reason: str, letter: dict[str, Any]) -> Literal["REJECTED", "GONE", "DEAD_FULL"]:
+        """An ownerless entry becomes a dead letter and leaves the inbox. DEAD_FULL: nothing was written, the entry stays."""
+        record = {"revival": entry.revival, "at": entry.accepted_at_ms, "body": entry.body, "reason": reason} | letter
+        with unavailable(f"reject completion={entry.completion_id}"):
+            reply = self._caller.call(
+                "reject",
+                self._keys.inbox,
+                group=GROUP,
+                entry=entry.entry,
+                id=entry.completion_id,
+                reason=reason,
+                letter=json.dumps(record),
+                max_dead=self._limits.max_dead,
+            )
+        return reply.status  # type: ignore[return-value]  # the header of reject.lua declares just these three words
+
+    def revive(self, completion_id: str) -> bool:
+        """An ownerless dead letter is resolved afresh. False if there is none of this id."""
+        with unavailable(f"revive completion={completion_id}"):
+            return (
+                self._caller.call("revive_inbox", self._keys.inbox, id=completion_id, announce_ms=self._limits.announce_ms).status
+                == "REVIVED"
+            )
+
+    def drop(self, completion_id: str) -> bool:
+        with unavailable(f"drop completion={completion_id}"):
+            return self._caller.call("drop_inbox", self._keys.inbox, id=completion_id).status == "DROPPED"
+
+
+def _receipt(completion_id: str, reply: Reply) -> tuple[Receipt, bool]:
+    match reply.status:
+        case "ACCEPTED":
+            entry, at, announce = reply.rest
+            return Receipt(completion_id=completion_id, entry_id=entry, accepted_at_ms=int(at)), announce == 1
+        case "DUPLICATE":
+            return Receipt(completion_id=completion_id, entry_id=reply.rest[0], accepted_at_ms=int(reply.rest[1]), duplicate=True), False
+        case "ID_CONFLICT":
+            raise IdConflict(
+                f"submit completion={completion_id}: this id was accepted with another session key or payload (id-conflict); "
+                "give every exec an id of its own"
+            )
+        case _:
+            raise InboxFull(f"submit completion={completion_id}: the inbox holds {reply.rest[0]} entries, its bound; try again later", 5.0)
+
+
+def _entry(entry: str, deliveries: int, fields: list[str]) -> InboxEntry:
+    named = dict(zip(fields[::2], fields[1::2], strict=True))
+    return InboxEntry(
+        entry,
+        named.get("id", entry),
+        int(named.get("revival", "0")),
+        int(named.get("at", _entry_ms(entry))),
+        named.get("body", ""),
+        int(deliveries),
+    )
+
+
+def _entry_ms(entry: str) -> int:
+    return int(entry.partition("-")[0] or 0)

@@ -1,0 +1,46 @@
+"""Every key of the store. All keys of one script share the hash tag of their slot, and are passed in, never built in Lua.
+
+Key names carry the pool, so that a server user can be limited to it. `lua/README.md` is the table of types, owners and ends.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from dispatcher.names import slot_of
+
+LANES = ("lane_manual", "lane_immediate", "lane_event", "lane_task", "lane_scheduled", "lane_rider")
+POOL_NAMES = ("clock", "due", "look", "bell", "leases", "counters", "deads", "trims", "ledger")
+SLOT_NAMES = ("homes", "pools")
+AGENT_NAMES = ("lease", "state", *LANES, "parked", "blocks", "mailbox", "wakes", "outputs", "frozen", "batches", "fates", "finals", "dead")
+INBOX_NAMES = ("stream", "seen", "order", "counters", "announced", "dead", "pins", "bindings")
+DERIVE = ("due", "look", "bell", "leases", "lease", "state", *LANES, "parked", "blocks")
+
+
+class Keys:
+    """Key names of one store: `prefix` and the number of slots, both fixed when the store is created."""
+
+    def __init__(self, prefix: str, slots: int) -> None:
+        self.prefix = prefix
+        self.slots = slots
+        self.inbox = {name: f"{prefix}:{{inbox}}:{name}" for name in INBOX_NAMES}
+        self.layout = f"{prefix}:{{inbox}}:layout"
+        self.presence_channel = f"{prefix}:presence:"
+        self.agent = lru_cache(maxsize=65_536)(self._agent)
+        self.pool = lru_cache(maxsize=4_096)(self._pool)
+
+    def slot_of(self, agent_id: str) -> int:
+        return slot_of(agent_id, self.slots)
+
+    def slot(self, slot: int) -> dict[str, str]:
+        """Keys of a slot that no pool owns: which agent lives in which pool, and which pools there are."""
+        return {name: f"{self.prefix}:{{s{slot:02d}}}:{name}" for name in SLOT_NAMES}
+
+    def _pool(self, slot: int, pool: str) -> dict[str, str]:
+        base = f"{self.prefix}:{{s{slot:02d}}}:{pool}"
+        return self.slot(slot) | {name: f"{base}:{name}" for name in POOL_NAMES}
+
+    def _agent(self, pool: str, agent_id: str) -> dict[str, str]:
+        slot = self.slot_of(agent_id)
+        base = f"{self.prefix}:{{s{slot:02d}}}:{pool}:{agent_id}"
+        return self.pool(slot, pool) | {name: f"{base}:{name}" for name in AGENT_NAMES}

@@ -1,0 +1,271 @@
+"""The read side: where a completion is, what waits, what is dead, whether the books balance. Changes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from dispatcher.core import session_key
+from dispatcher.core.models import DeadLetter, Fate
+from dispatcher.store.connect import unavailable
+from dispatcher.store.inbox import GROUP
+from dispatcher.store.keys import Keys
+from dispatcher.store.letters import Letters
+
+SEP = "\x1f"
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where one completion is. `detail` is the batch id, the dead letter reason or the reason of a suppression."""
+
+    completion_id: str
+    fate: Fate
+    agent_id: str | None = None
+    pool: str | None = None
+    via: str | None = None
+    accepted_at_ms: int | None = None
+    at_ms: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """One reading of the books. `accepted` equals the sum of the others, or something is wrong, or still moving."""
+
+    accepted: int
+    unrouted: int
+    pending: int
+    running: int
+    settled: int
+    suppressed: int
+    dead: int
+    dropped: int
+
+    @property
+    def balance(self) -> int:
+        rest = self.unrouted + self.pending + self.running + self.settled + self.suppressed + self.dead + self.dropped
+        return self.accepted - rest
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    """One agent with work, or one that is known to the store."""
+
+    agent_id: str
+    pool: str
+    pending: int = 0
+    parked: int = 0
+    running: str | None = None
+    token: int | None = None
+    holder: str | None = None
+    due_at_ms: int | None = None
+    oldest_at_ms: int | None = None
+    deferrals: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+
+class Ledger:
+    """Reads of many keys are not one moment; `audit` re-reads before it calls a difference an error."""
+
+    def __init__(self, client: Any, keys: Keys) -> None:
+        # redis-py types its replies as Any | Awaitable[Any]; the client here is the synchronous one.
+        self._client, self._keys = client, keys
+        self.letters = Letters(client, keys, self.pools)
+
+    def now_ms(self) -> int:
+        with unavailable("read server time"):
+            seconds, micros = self._client.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def home_of(self, agent_id: str) -> tuple[str, str] | None:
+        """(pool, configured pool) as recorded, or None for an agent that never had a wake."""
+        with unavailable(f"look up agent={agent_id}"):
+            home = self._client.hget(self._keys.slot(self._keys.slot_of(agent_id))["homes"], agent_id)
+        return tuple(home.split(" ")) if home else None
+
+    def pools(self) -> list[tuple[int, str]]:
+        """Every (slot, pool) that the store knows."""
+        pipe = self._client.pipeline(transaction=False)
+        for slot in range(self._keys.slots):
+            pipe.smembers(self._keys.slot(slot)["pools"])
+        with unavailable("list pools"):
+            return [(slot, pool) for slot, names in enumerate(pipe.execute()) for pool in sorted(names)]
+
+    def where(self, completion_id: str) -> Whereabouts | None:
+        """The fate of one completion, or None if the id is unknown, or forgotten after its retention."""
+        with unavailable(f"look up completion={completion_id}"):
+            seen = self._client.hget(self._keys.inbox["seen"], completion_id)
+            if not seen:
+                return None
+            _, at, _, _, state, agent_id, via = seen.split("|")
+            if state in ("dead", "dropped"):
+                return Whereabouts(completion_id, Fate(state), None, None, None, int(at), None, via)
+            if state == "accepted":
+                return Whereabouts(completion_id, Fate.ACCEPTED, accepted_at_ms=int(at))
+            home = self.home_of(agent_id)
+            raw = self._client.hget(self._keys.agent(home[0], agent_id)["fates"], completion_id) if home else None
+        if not home or not raw:
+            return Whereabouts(completion_id, Fate.ROUTED, agent_id, home[0] if home else None, via, int(at))
+        stage, _, _, moved_at, detail = raw.split("|", 4)
+        return Whereabouts(completion_id, Fate(stage), agent_id, home[0], via, int(at), int(moved_at), detail)
+
+    def has_marker(self, agent_id: str, completion_id: str, entry: str) -> bool:
+        """Whether this inbox entry was deposited with this agent already."""
+        home = self.home_of(agent_id)
+        if not home:
+            return False
+        with unavailable(f"look up agent={agent_id} completion={completion_id}"):
+            raw = self._client.hget(self._keys.agent(home[0], agent_id)["fates"], completion_id)
+        return bool(raw) and entry in raw.split("|")[2].split(",")
+
+    def records(self, agent_id: str, newest: int = 1000, since_ms: int = 0) -> list[dict[str, Any]]:
+        """The newest ledger lines of one agent, oldest first, among the last `newest` of its slot in each pool it may have been in."""
+        slot = self._keys.slot_of(agent_id)
+        with unavailable(f"read ledger of agent={agent_id}"):
+            pools = sorted(self._client.smembers(self._keys.slot(slot)["pools"]))
+            lines = [
+                line
+                for pool in pools
+                for line in reversed(self._client.xrevrange(self._keys.pool(slot, pool)["ledger"], min=since_ms, count=newest))
+            ]
+        mine = [f | {"at": int(f["at"]), "detail": json.loads(f["detail"] or "null")} for _, f in lines if f["agent"] == agent_id]
+        return sorted(mine, key=lambda f: f["at"])  # stable: what one pool wrote within a ms keeps its order
+
+    def agents(self) -> Iterator[AgentStatus]:
+        """Every agent that has work or a lease."""
+        for slot, pool in self.pools():
+            keys = self._keys.pool(slot, pool)
+            with unavailable("list agents"):
+                pipe = self._client.pipeline(transaction=False)
+                pipe.zrange(keys["due"], 0, -1, withscores=True)
+                pipe.hgetall(keys["leases"])
+                due, leases = pipe.execute()
+            for agent_id, at in due:
+                yield self._agent(agent_id, pool, int(at), leases.get(agent_id))
+
+    def agent(self, agent_id: str) -> AgentStatus | None:
+        """One agent, or None if it never had a wake."""
+        home = self.home_of(agent_id)
+        if not home:
+            return None
+        keys = self._keys.agent(home[0], agent_id)
+        with unavailable(f"read agent={agent_id}"):
+            due, lease = self._client.zscore(keys["due"], agent_id), self._client.hget(keys["leases"], agent_id)
+        return self._agent(agent_id, home[0], int(due) if due is not None else None, lease)
+
+    def _agent(self, agent_id: str, pool: str, due_at_ms: int | None, lease: str | None) -> AgentStatus:
+        keys = self._keys.agent(pool, agent_id)
+        pipe = self._client.pipeline(transaction=False)
+        pipe.zcard(keys["mailbox"])
+        pipe.zrange(keys["mailbox"], 0, 0)
+        pipe.zrange(keys["parked"], 0, -1)
+        pipe.hgetall(keys["state"])
+        with unavailable(f"read agent={agent_id}"):
+            pending, first, parked, state = pipe.execute()
+        token, _, _, holder, batch = lease.split("|", 4) if lease else ("", "", "", "", "")
+        deferrals = {k[2:]: (int(float(v)), state.get("w:" + k[2:], "")) for k, v in state.items() if k.startswith("d:")}
+        return AgentStatus(
+            agent_id,
+            pool,
+            pending,
+            len(parked),
+            batch or None,
+            int(token) if token else None,
+            holder or None,
+            due_at_ms,
+            int(first[0].split(SEP)[3]) if first else None,
+            deferrals,
+        )
+
+    def dead_letters(self) -> Iterator[DeadLetter]:
+        """Every dead letter: the ownerless ones of the inbox, then those of each agent."""
+        return self.letters.all()
+
+    def dead_letter(self, completion_id: str) -> tuple[DeadLetter, dict[str, Any]] | None:
+        """One dead letter and its whole record, or None."""
+        return self.letters.find(completion_id)
+
+    def presences(self) -> list[str]:
+        """The holders whose presence connection stands: every router and worker process that is ready."""
+        channel = self._keys.presence_channel
+        with unavailable("list presences"):
+            return sorted(found.removeprefix(channel) for found in self._client.pubsub_channels(f"{channel}*"))
+
+    def inbox_depth(self) -> int:
+        with unavailable("read inbox depth"):
+            return int(self._client.xlen(self._keys.inbox["stream"]))
+
+    def balance(self) -> Balance:
+        """One reading, the inbox first, so that what is routed meanwhile is counted once."""
+        with unavailable("audit"):
+            entries = self._client.xrange(self._keys.inbox["stream"])
+            counters = self._client.hgetall(self._keys.inbox["counters"])
+            dead = int(self._client.hlen(self._keys.inbox["dead"]))
+            marked = self._marked(entries)
+        totals = {"pending": 0, "running": 0, "settled": 0, "dead": dead} | {n: int(counters.get(n, 0)) for n in ("suppressed", "dropped")}
+        for slot, pool in self.pools():
+            with unavailable("audit"):
+                self._add_pool(slot, pool, totals)
+        unrouted = sum(1 for entry, _ in entries if entry not in marked)
+        return Balance(accepted=int(counters.get("accepted", 0)), unrouted=unrouted, **totals)
+
+    def _add_pool(self, slot: int, pool: str, totals: dict[str, int]) -> None:
+        keys = self._keys.pool(slot, pool)
+        pipe = self._client.pipeline(transaction=False)
+        pipe.zrange(keys["due"], 0, -1)
+        pipe.smembers(keys["deads"])
+        pipe.hgetall(keys["counters"])
+        pipe.hgetall(keys["leases"])
+        agents, deads, counters, leases = pipe.execute()
+        for agent_id in agents:
+            pipe.zcard(self._keys.agent(pool, agent_id)["mailbox"])
+            pipe.zcard(self._keys.agent(pool, agent_id)["frozen"])
+            batch = leases.get(agent_id, "||||").split("|", 4)[4]
+            pipe.zlexcount(self._keys.agent(pool, agent_id)["frozen"], f"[{batch}{SEP}", f"({batch} ")
+        sizes = pipe.execute()
+        for waiting, frozen, running in zip(sizes[::3], sizes[1::3], sizes[2::3], strict=True):
+            totals["pending"] += waiting + frozen - running
+            totals["running"] += running
+        for agent_id in deads:
+            pipe.hlen(self._keys.agent(pool, agent_id)["dead"])
+        totals["dead"] += sum(pipe.execute())
+        for name in ("settled", "suppressed", "dropped"):
+            totals[name] += int(counters.get(name, 0))
+
+    def _marked(self, entries: list[tuple[str, dict[str, str]]]) -> set[str]:
+        """Entries whose wake is deposited while they are not yet acknowledged."""
+        if not entries:
+            return set()
+        claimed = self._claimed(len(entries))
+        pins = self._client.hgetall(self._keys.inbox["pins"])
+        marked: set[str] = set()
+        for entry, fields in entries:
+            owner = _owner_in(fields.get("body", ""), pins.get(entry, "")) if entry in claimed else None
+            if owner and self.has_marker(owner, fields.get("id", ""), entry):
+                marked.add(entry)
+        return marked
+
+    def _claimed(self, count: int) -> set[str]:
+        try:
+            pending = self._client.xpending_range(self._keys.inbox["stream"], GROUP, "-", "+", count)
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            return set()  # no router was here yet
+        return {entry["message_id"] for entry in pending}
+
+
+def _owner_in(body: str, pin: str) -> str | None:
+    """Whom an inbox entry would be deposited with: its pin, else its key, else the agent it names."""
+    if pin:
+        return pin.partition("|")[0]
+    try:
+        completion = json.loads(body)
+        parsed = session_key.parse(completion.get("session_key"))
+        return parsed.agent_id if parsed else completion.get("agent_id")
+    except (ValueError, AttributeError):
+        return None

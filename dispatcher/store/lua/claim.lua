@@ -1,0 +1,25 @@
+#!lua flags=allow-oom
+-- claim: take inbox entries for one router: first those idle with another router for too long, then new ones.   O(limit)
+-- KEYS   stream announced
+-- ARGV   group consumer limit idle_ms
+-- REPLY  {"CLAIMED", read_at, first_entry, {{entry, deliveries, fields}, …}}
+-- Two routers never read the same entry at once; an entry comes back when its router dies.
+local t = redis.call('TIME')
+local read_at = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
+local first = redis.call('XRANGE', K.stream, '-', '+', 'COUNT', 1)
+-- writes
+redis.call('DEL', K.announced)
+local taken = {}
+local limit = tonumber(A.limit)
+local idle = redis.call('XAUTOCLAIM', K.stream, A.group, A.consumer, A.idle_ms, '0-0', 'COUNT', limit)
+for _, entry in ipairs(idle[2]) do
+  local pending = redis.call('XPENDING', K.stream, A.group, entry[1], entry[1], 1)
+  taken[#taken + 1] = { entry[1], pending[1] and pending[1][4] or 1, entry[2] }
+end
+if #taken < limit then
+  local fresh = redis.call('XREADGROUP', 'GROUP', A.group, A.consumer, 'COUNT', limit - #taken, 'STREAMS', K.stream, '>')
+  if fresh then
+    for _, entry in ipairs(fresh[1][2]) do taken[#taken + 1] = { entry[1], 1, entry[2] } end
+  end
+end
+return { 'CLAIMED', read_at, first[1] and first[1][1] or '', taken }

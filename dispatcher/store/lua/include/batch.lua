@@ -1,0 +1,100 @@
+-- Frozen batches. `batches` holds a small JSON record per batch; its wakes lie in `frozen` until it ends.
+local function read_batch(K, batch)
+  local raw = redis.call('HGET', K.batches, batch)
+  return raw and cjson.decode(raw) or nil
+end
+
+local function write_batch(K, batch, meta)
+  redis.call('HSET', K.batches, batch, cjson.encode(meta))
+end
+
+-- park_batch: the batch waits, unchanged, until `not_before`; its target is blocked meanwhile. A manual or immediate
+-- wake that is already waiting for the target makes it due now, once: the next failure waits out its backoff.
+local function park_batch(K, batch, meta, not_before, now)
+  local newest = tonumber(redis.call('HGET', K.state, 'urgent') or 0)
+  for _, intent in ipairs(newest > (meta.promoted or 0) and { 'immediate', 'manual' } or {}) do
+    if redis.call('ZSCORE', K['lane_' .. intent], meta.session) then
+      not_before = math.min(not_before, now)
+      meta.urgent, meta.promoted = intent, newest
+    end
+  end
+  meta.running = false
+  write_batch(K, batch, meta)
+  redis.call('ZADD', K.parked, not_before, batch)
+  local _, all, rest = block_of(K, meta.session)
+  write_block(K, meta.session, batch, all, rest, 'parked')
+end
+
+-- run_batch: the batch runs under this lease; its target is no longer parked.
+local function run_batch(K, agent, lease, batch, meta, now, ttl_ms, limit_ms)
+  meta.running = true
+  meta.attempt = meta.attempt + 1
+  meta.deliveries = meta.deliveries + 1
+  meta.urgent = nil
+  write_batch(K, batch, meta)
+  redis.call('HDEL', K.blocks, meta.session)
+  lease.batch, lease.ends, lease.run_until = batch, now + ttl_ms, now + limit_ms
+  write_lease(K, agent, lease)
+end
+
+-- open_reply: what the holder needs to run the batch: attempt, counters, then the small records and the newest outputs.
+local function open_reply(K, status, batch, meta, outputs)
+  local members = frozen_range(K, batch)
+  local wakes, bodies = {}, {}
+  for i = 1, #members, 500 do
+    local seqs = {}
+    for j = i, math.min(i + 499, #members) do seqs[#seqs + 1] = string.match(members[j], '^[^\31]*\31([^\31]*)\31') end
+    for _, wake in ipairs(redis.call('HMGET', K.wakes, unpack(seqs))) do wakes[#wakes + 1] = wake end
+  end
+  for j = math.max(1, #members - outputs + 1), #members do
+    local seq, _, _, id = string.match(members[j], '^[^\31]*\31([^\31]*)\31([^\31]*)\31([^\31]*)\31(.*)$')
+    local body = redis.call('HGET', K.outputs, seq)
+    if body then
+      bodies[#bodies + 1] = id
+      bodies[#bodies + 1] = body
+    end
+  end
+  return { status, cjson.encode(meta), wakes, bodies }
+end
+
+-- end_batch: forgets a frozen batch; calls `each(id, seq, at, intent)` for every wake before its record goes.
+local function end_batch(K, batch, meta, each, keep_wakes)
+  local members = frozen_range(K, batch)
+  for _, member in ipairs(members) do
+    local seq, at, intent, id = string.match(member, '^[^\31]*\31([^\31]*)\31([^\31]*)\31([^\31]*)\31(.*)$')
+    each(id, seq, at, intent)
+    if not keep_wakes then
+      redis.call('HDEL', K.wakes, seq)
+      redis.call('HDEL', K.outputs, seq)
+    end
+  end
+  redis.call('ZREMRANGEBYLEX', K.frozen, '[' .. batch .. '\31', '(' .. batch .. ' ')
+  redis.call('HDEL', K.batches, batch)
+  redis.call('ZREM', K.parked, batch)
+  local parked, all, rest = block_of(K, meta.session)
+  if parked == batch then
+    if all == 0 and rest == 0 then redis.call('HDEL', K.blocks, meta.session)
+    else write_block(K, meta.session, '', all, rest, 'busy') end
+  end
+  return #members
+end
+
+-- forget_start: a start that never reached the model leaves no mark on the cooldown. Earlier attempts of the batch keep theirs.
+local function forget_start(K, batch)
+  local starts, last = {}, nil
+  for start in string.gmatch(redis.call('HGET', K.state, 'starts') or '', '%S+') do
+    starts[#starts + 1] = start
+    if string.match(start, ':(.*)$') == batch then last = #starts end
+  end
+  if last then table.remove(starts, last) end
+  redis.call('HSET', K.state, 'starts', table.concat(starts, ' '))
+end
+
+-- note_start: begin and a retry count as starts; a take-over of the same start does not. The newest 32 are kept.
+local function note_start(K, batch, now)
+  local starts = {}
+  for start in string.gmatch(redis.call('HGET', K.state, 'starts') or '', '%S+') do starts[#starts + 1] = start end
+  starts[#starts + 1] = string.format('%.0f:%s', now, batch)
+  while #starts > 32 do table.remove(starts, 1) end
+  redis.call('HSET', K.state, 'starts', table.concat(starts, ' '))
+end

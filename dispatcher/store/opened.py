@@ -1,0 +1,72 @@
+"""One open store: the client and the modules that use it, made from the configuration. Connects at the first call, not before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dispatcher.config import Config
+from dispatcher.store.bindings import Bindings
+from dispatcher.store.connect import connect
+from dispatcher.store.inbox import Inbox
+from dispatcher.store.keys import Keys
+from dispatcher.store.ledger import Ledger
+from dispatcher.store.limits import StoreLimits
+from dispatcher.store.mailbox import Mailbox
+from dispatcher.store.scripts import Caller
+
+
+@dataclass(frozen=True)
+class Store:
+    """Safe for threads and after a fork."""
+
+    url: str
+    client: Any  # redis-py's replies are typed Any | Awaitable[Any]; this is the synchronous client
+    caller: Caller
+    keys: Keys
+    limits: StoreLimits
+    inbox: Inbox
+    mailbox: Mailbox
+    ledger: Ledger
+    bindings: Bindings
+
+    def close(self) -> None:
+        self.client.close()
+
+
+def open_store(config: Config, url: str, *, client_name: str | None = None) -> Store:
+    """The store at `url` as `config` describes it. Opens no connection yet."""
+    client = connect(url, config.redis, client_name=client_name)
+    keys, limits, caller = Keys(config.redis.prefix, config.redis.slots), limits_of(config), Caller(client)
+    return Store(
+        url,
+        client,
+        caller,
+        keys,
+        limits,
+        Inbox(caller, keys, limits),
+        Mailbox(caller, keys, limits),
+        Ledger(client, keys),
+        Bindings(client, keys, dict(config.routing.bindings)),
+    )
+
+
+def limits_of(config: Config) -> StoreLimits:
+    """What the steps are given. An entry may be deposited for less time than another router must wait before it takes it over."""
+    bounds, lease, routing = config.bounds, config.lease, config.routing
+    return StoreLimits(
+        dedupe_ms=bounds.dedupe_ms,
+        max_ids=bounds.max_ids,
+        max_inbox=bounds.max_inbox,
+        max_mailbox=bounds.max_mailbox,
+        max_dead=bounds.max_dead,
+        ledger_max=bounds.ledger_receipts,
+        keep_fates=bounds.ledger_completions,
+        keep_fates_ms=bounds.ledger_ms,
+        claim_ms=lease.claim_ms,
+        ttl_ms=lease.ttl_ms,
+        min_uptime_s=config.sweep.young_server_ms // 1000,
+        idle_ms=routing.claim_idle_ms,
+        max_hold_ms=routing.claim_idle_ms * 4 // 5,
+        outputs_shown=bounds.request_events,
+    )

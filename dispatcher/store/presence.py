@@ -1,0 +1,74 @@
+"""Presence: a dedicated connection that is subscribed to a channel of its own. It closes with its process, and the server knows at once."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import redis
+
+from dispatcher.core.errors import StoreUnavailable
+from dispatcher.store.opened import Store
+
+_GONE = {errno.ECONNREFUSED, errno.ENOENT}
+
+
+class PresenceLost(StoreUnavailable):
+    """The presence connection is gone, or could not be made. `server_down`: nobody listens there, so nobody can reclaim either."""
+
+    def __init__(self, message: str, *, server_down: bool) -> None:
+        self.server_down = server_down
+        super().__init__(message)
+
+
+class PresenceLine:
+    """One presence. Not safe for threads: one thread connects and listens."""
+
+    def __init__(self, store: Store, holder: str) -> None:
+        self._store, self._channel = store, store.keys.presence_channel + holder
+        self._connection: Any = None  # redis-py's connection classes have no common public type
+
+    def connect(self) -> None:
+        """Returns once the server counts this process as present. Raises PresenceLost."""
+        self.close()
+        connection = self._store.client.connection_pool.make_connection()
+        try:
+            connection.connect()
+            connection.send_command("SUBSCRIBE", self._channel, check_health=False)
+            connection.read_response()
+        except (redis.RedisError, OSError) as error:
+            connection.disconnect()
+            raise PresenceLost(f"presence {self._channel}: {error}; trying again", server_down=_is_down(error)) from error
+        self._connection = connection
+
+    def listen(self, timeout_s: float) -> None:
+        """Returns after `timeout_s` while the connection stands. Raises PresenceLost when it broke.
+
+        A server that stands still breaks nothing: it cannot reclaim either, and the connection is there when it goes on.
+        """
+        try:
+            if self._connection.can_read(timeout=timeout_s):
+                self._connection.read_response(timeout=timeout_s)
+        except redis.TimeoutError:
+            return
+        except (redis.RedisError, OSError) as error:
+            self.close()
+            raise PresenceLost(f"presence {self._channel}: {error}; trying again", server_down=False) from error
+
+    def close(self) -> None:
+        """The process is no longer present."""
+        if self._connection is not None:
+            self._connection.disconnect()
+            self._connection = None
+
+
+def _is_down(error: BaseException) -> bool:
+    """Whether the cause is that no server listens: refused, no socket file, or still loading its data."""
+    if isinstance(error, redis.BusyLoadingError):
+        return True
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _GONE:
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return "refused" in str(error) or "No such file" in str(error)

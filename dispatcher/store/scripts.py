@@ -1,0 +1,121 @@
+"""The Lua steps: loaded from their files, called by name with typed keys and arguments, answered by a status word.
+
+The header of each file is the contract. From it come the order of KEYS and ARGV and the words that may be answered, so that
+a wrong index cannot be written. A call with other names, or an answer outside the contract, is a `ScriptContractError`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from redis.exceptions import NoScriptError
+
+from dispatcher.core.errors import ScriptContractError
+from dispatcher.store.keys import AGENT_NAMES, DERIVE, POOL_NAMES
+
+_MOVE = (*POOL_NAMES, *AGENT_NAMES)
+_GROUPS = {"@derive": DERIVE, "@from": tuple(f"from_{name}" for name in _MOVE), "@to": tuple(f"to_{name}" for name in _MOVE)}
+Argument = str | int | float
+
+
+class Reply(NamedTuple):
+    """What a step answered: its status word and the rest of the array."""
+
+    status: str
+    rest: list[Any]
+
+
+class Script:
+    """One Lua step, as its header declares it."""
+
+    def __init__(self, name: str, source: str, include: Mapping[str, str]) -> None:
+        self.name = name
+        shebang, _, body = source.partition("\n")
+        header = {word: line for line in body.splitlines() for word, line in _header_line(line)}
+        self.keys = tuple(k for part in header["KEYS"].split() for k in _GROUPS.get(part, (part,)))
+        self.args = tuple(header["ARGV"].split())
+        self.statuses = frozenset(re.findall(r'\{"([A-Z_]+)"', header["REPLY"]))
+        prelude = "local K = { " + ", ".join(f"{k} = KEYS[{i}]" for i, k in enumerate(self.keys, 1)) + " }\n"
+        prelude += "local A = { " + ", ".join(f"{a} = ARGV[{i}]" for i, a in enumerate(self.args, 1)) + " }\n"
+        parts = [include[part] for part in header.get("INCLUDE", "").split()]
+        self.source = "\n".join([shebang, prelude, *parts, body])
+        self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    def words(self, keys: Mapping[str, str], args: Mapping[str, Argument]) -> list[Argument]:
+        """KEYS and ARGV in the declared order. Raises ScriptContractError if a name is missing or not declared."""
+        try:
+            line: list[Argument] = [keys[name] for name in self.keys]
+            line += [args[name] for name in self.args]
+        except KeyError as error:
+            raise ScriptContractError(f"{self.name}: {error} is declared in its header but was not given") from None
+        if len(args) != len(self.args):
+            raise ScriptContractError(f"{self.name}: {sorted(set(args) - set(self.args))} is not declared in its header")
+        return line
+
+    def reply(self, raw: Any) -> Reply:
+        if not isinstance(raw, list) or not raw or raw[0] not in self.statuses:
+            raise ScriptContractError(f"{self.name}: {raw!r} is not a reply that its header declares")
+        return Reply(raw[0], raw[1:])
+
+
+def _header_line(line: str) -> Iterable[tuple[str, str]]:
+    found = re.match(r"-- (KEYS|ARGV|REPLY|INCLUDE)\s+(.*)", line)
+    return [(found[1], found[2])] if found else []
+
+
+@cache
+def scripts() -> dict[str, Script]:
+    """All steps by name, read from the package once."""
+    folder = files("dispatcher.store") / "lua"
+    include = {p.name[:-4]: p.read_text("utf-8") for p in (folder / "include").iterdir() if p.name.endswith(".lua")}
+    return {p.name[:-4]: Script(p.name[:-4], p.read_text("utf-8"), include) for p in folder.iterdir() if p.name.endswith(".lua")}
+
+
+class Call(NamedTuple):
+    """One call that is to be made: a step with its keys and arguments."""
+
+    script: str
+    keys: Mapping[str, str]
+    args: Mapping[str, Argument]
+
+
+class Caller:
+    """Calls steps on one server, alone or many in one round trip. A script cache that was flushed is refilled."""
+
+    def __init__(self, client: Any) -> None:
+        # redis-py types its replies as Any | Awaitable[Any]; the client here is the synchronous one.
+        self.client = client
+
+    def call(self, script: str, keys: Mapping[str, str], **args: Argument) -> Reply:
+        return self.call_all([Call(script, keys, args)])[0]
+
+    def call_all(self, calls: list[Call]) -> list[Reply]:
+        """The replies in order. Raises the error of the first call that the server refused, after all were tried."""
+        raw = self._round([(scripts()[c.script], c) for c in calls])
+        if any(isinstance(r, NoScriptError) for r in raw):
+            for name in {c.script for c in calls}:
+                self.client.script_load(scripts()[name].source)
+            again = [i for i, r in enumerate(raw) if isinstance(r, NoScriptError)]
+            for i, r in zip(again, self._round([(scripts()[calls[i].script], calls[i]) for i in again]), strict=True):
+                raw[i] = r
+        for r in raw:
+            if isinstance(r, Exception):
+                raise r
+        return [scripts()[c.script].reply(r) for c, r in zip(calls, raw, strict=True)]
+
+    def _round(self, calls: list[tuple[Script, Call]]) -> list[Any]:
+        if len(calls) == 1:
+            script, call = calls[0]
+            try:
+                return [self.client.evalsha(script.sha, len(script.keys), *script.words(call.keys, call.args))]
+            except NoScriptError as error:
+                return [error]
+        pipe = self.client.pipeline(transaction=False)
+        for script, call in calls:
+            pipe.evalsha(script.sha, len(script.keys), *script.words(call.keys, call.args))
+        return list(pipe.execute(raise_on_error=False))

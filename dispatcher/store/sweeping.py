@@ -1,0 +1,130 @@
+"""What a sweep asks of the store: who is due, whose holder is gone. Cheap reads first; a step is called only where something is to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dispatcher.store.connect import unavailable
+from dispatcher.store.opened import Store
+from dispatcher.store.scripts import Call
+
+
+class Absent(NamedTuple):
+    """A lease whose holder shows no presence, as one look saw it."""
+
+    slot: int
+    pool: str
+    agent_id: str
+    token: str
+    renewal: str
+
+
+class Looked(NamedTuple):
+    """One look at the due index: slots where something is due, and ms until the next entry (None if there is none)."""
+
+    due: list[tuple[int, str]]
+    next_ms: int | None
+
+
+class Sweeping:
+    """All slots of the given pools."""
+
+    def __init__(self, store: Store, pools: Sequence[str]) -> None:
+        self._store = store
+        self._slots = [(slot, pool) for pool in pools for slot in range(store.keys.slots)]
+
+    @property
+    def slots(self) -> list[tuple[int, str]]:
+        return self._slots
+
+    def look(self) -> Looked:
+        """One pipeline of reads over every slot."""
+        pipe = self._store.client.pipeline(transaction=False)
+        pipe.time()
+        for slot, pool in self._slots:
+            pipe.zrange(self._store.keys.pool(slot, pool)["look"], 0, 0, withscores=True)
+        with unavailable("look at the due index"):
+            (seconds, micros), *firsts = pipe.execute()
+        now_ms = seconds * 1000 + micros // 1000
+        entries = [(int(first[0][1]) - now_ms, where) for first, where in zip(firsts, self._slots, strict=True) if first]
+        waiting = [ms for ms, _ in entries if ms > 0]
+        return Looked([where for ms, where in entries if ms <= 0], min(waiting, default=None))
+
+    def sweep(self, slots: Sequence[tuple[int, str]], limit: int, backlog: set[tuple[int, str]]) -> list[tuple[str, str]]:
+        """Marks what is due in these slots as rung; (agent id, pool) to ring."""
+        calls = [
+            Call(
+                "sweep",
+                self._store.keys.pool(slot, pool),
+                {"now": 0, "limit": limit, "ttl_ms": self._store.limits.ttl_ms, "backlog": int((slot, pool) in backlog)},
+            )
+            for slot, pool in slots
+        ]
+        with unavailable(f"sweep {len(slots)} slots"):
+            replies = self._store.caller.call_all(calls) if calls else []
+        return [(agent_id, pool) for (_, pool), reply in zip(slots, replies, strict=True) for agent_id in reply.rest[1:]]
+
+    def backlog(self, queues: Sequence[str]) -> set[str]:
+        """Which of these queues hold messages that nobody took yet."""
+        pipe = self._store.client.pipeline(transaction=False)
+        for queue in queues:
+            pipe.llen(queue)
+        with unavailable("read queue lengths"):
+            return {queue for queue, length in zip(queues, pipe.execute(), strict=True) if length > 0}
+
+    def absent(self) -> list[Absent]:
+        """Leases whose holder shows no presence now. One look proves nothing yet."""
+        pipe = self._store.client.pipeline(transaction=False)
+        for slot, pool in self._slots:
+            pipe.exists(self._store.keys.pool(slot, pool)["leases"])
+        with unavailable("watch leases"):
+            held = [where for where, there in zip(self._slots, pipe.execute(), strict=True) if there]
+            calls = [
+                Call("watch", self._store.keys.pool(slot, pool), {"channel": self._store.keys.presence_channel}) for slot, pool in held
+            ]
+            replies = self._store.caller.call_all(calls) if calls else []
+        found = []
+        for (slot, pool), reply in zip(held, replies, strict=True):
+            found += [Absent(slot, pool, *reply.rest[i : i + 3]) for i in range(0, len(reply.rest), 3)]
+        return found
+
+    def reclaim(self, absent: Absent) -> str:
+        """Ends the lease if it is still the one that was watched and its holder is still gone; RECLAIMED, CHANGED, PRESENT or TOO_EARLY."""
+        store = self._store
+        with unavailable(f"reclaim agent={absent.agent_id} token={absent.token}"):
+            return store.caller.call(
+                "reclaim",
+                store.keys.agent(absent.pool, absent.agent_id),
+                now=0,
+                agent=absent.agent_id,
+                token=absent.token,
+                renewal=absent.renewal,
+                channel=store.keys.presence_channel,
+                min_uptime_s=store.limits.min_uptime_s,
+                ledger_max=store.limits.ledger_max,
+            ).status
+
+    def trim(self, safe_ms: int, now_ms: int, per_slot: int = 100) -> int:
+        """Forgets final fates that are old or too many, of the agents that waited longest for it. Returns how many."""
+        store, limits = self._store, self._store.limits
+        pipe = store.client.pipeline(transaction=False)
+        for slot, pool in self._slots:
+            pipe.zrange(store.keys.pool(slot, pool)["trims"], 0, per_slot - 1)
+        with unavailable("trim fates"):
+            calls = [
+                Call(
+                    "trim",
+                    store.keys.agent(pool, agent_id),
+                    {
+                        "agent": agent_id,
+                        "safe_ms": safe_ms,
+                        "older_ms": now_ms - limits.keep_fates_ms,
+                        "keep": limits.keep_fates,
+                        "limit": 1000,
+                    },
+                )
+                for (_, pool), agents in zip(self._slots, pipe.execute(), strict=True)
+                for agent_id in agents
+            ]
+            return sum(reply.rest[0] for reply in store.caller.call_all(calls)) if calls else 0

@@ -1,0 +1,84 @@
+"""Submitting: from what a producer says to a durable inbox entry. The message that makes routers look comes after it and is only a hint."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+from kombu.exceptions import OperationalError
+from pydantic import ValidationError
+
+from dispatcher import names
+from dispatcher.app import app, current_store, use_config
+from dispatcher.core.errors import InvalidCompletion
+from dispatcher.core.identity import derive_completion_id, new_completion_id, payload_digest
+from dispatcher.core.models import ExecCompletion, Receipt
+from dispatcher.store.inbox import Submission
+
+log = logging.getLogger(__name__)
+MAX_UNUSABLE_CHARS = 256 * 1024
+
+
+def completion_of(kwargs: Mapping[str, Any]) -> ExecCompletion:
+    """The completion that these words describe, with its id fixed. Raises InvalidCompletion, which names every fault."""
+    words = dict(kwargs)
+    if not words.get("completion_id"):
+        words["completion_id"] = _fresh_id(words)
+    try:
+        return ExecCompletion.model_validate(words)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'completion'}: {e['msg']}" for e in error.errors(include_url=False, include_input=False)
+        )
+        raise InvalidCompletion(f"submit completion={str(words['completion_id'])[:200]!r}: {faults}; nothing was written") from None
+
+
+def _fresh_id(words: Mapping[str, Any]) -> str:
+    # Never from a run id alone: one run has many execs.
+    key, run_id, step_id = words.get("session_key"), words.get("run_id"), words.get("step_id")
+    if all(isinstance(part, str) and part for part in (key, run_id, step_id)):
+        return derive_completion_id(str(key), str(run_id), str(step_id))
+    return new_completion_id()
+
+
+def submission_of(completion: ExecCompletion) -> Submission:
+    """The completion as it is written."""
+    return Submission(completion.completion_id, payload_digest(completion), completion.model_dump_json(exclude_defaults=True))
+
+
+def submit_completion(kwargs: Mapping[str, Any], config_path: str | None = None) -> Receipt:
+    """Accepts one completion and announces the inbox. Raises InvalidCompletion, InboxFull, StoreUnavailable or ConfigError.
+
+    `config_path` stands for `--config` of a command; a library reads `WAKE_CONFIG` or `./wake.toml`.
+    """
+    if config_path:
+        use_config(config_path)
+    return submit(completion_of(kwargs))
+
+
+def submit(completion: ExecCompletion) -> Receipt:
+    """As `submit_completion`, for a completion that was checked already."""
+    receipt, announce = current_store().inbox.submit(submission_of(completion))
+    if announce:
+        announce_inbox()
+    return receipt
+
+
+def submit_unusable(words: Mapping[str, Any], completion_id: str) -> Receipt:
+    """Keeps what a foreign program sent and nobody can use: accepted, so that it becomes a dead letter with its reason."""
+    body = json.dumps(words, default=str)[:MAX_UNUSABLE_CHARS]
+    receipt, announce = current_store().inbox.submit(Submission(completion_id, blake2b(body.encode(), digest_size=16).hexdigest(), body))
+    if announce:
+        announce_inbox()
+    return receipt
+
+
+def announce_inbox() -> None:
+    """Tells a router to look now. A failure is no error: the routers' own timer looks at least twice a second."""
+    try:
+        app.send_task(names.ROUTE, argsrepr="", kwargsrepr="", retry=False, ignore_result=True)
+    except (OperationalError, OSError) as error:
+        log.warning("announce inbox: %s; routers look by themselves", error)

@@ -1,0 +1,54 @@
+"""suppress: a quiet completion has a fate and wakes nobody."""
+
+from __future__ import annotations
+
+from dispatcher.store.inbox import InboxEntry
+from dispatcher.store.scripts import Reply
+from tests.support.store import AGENT, POOL, Rig
+
+
+def suppress(rig: Rig, entry: InboxEntry, pool: str = POOL, configured: str = POOL) -> Reply:
+    return rig.mailbox.suppress(AGENT, pool, configured, entry.entry, entry.completion_id, entry.revival, "empty-success")
+
+
+def test_suppressed(rig: Rig) -> None:
+    """SUPPRESSED: recorded, counted, and nobody is due."""
+    entry = rig.submitted("c1")
+    assert suppress(rig, entry).status == "SUPPRESSED"
+    assert rig.due_ms() is None
+    balance = rig.ledger.balance()
+    assert (balance.unrouted, balance.suppressed) == (0, 1)
+    rig.inbox.acknowledge([(entry, AGENT, "session-key")])
+    where = rig.ledger.where("c1")
+    assert where
+    assert (where.fate.value, where.agent_id, where.detail) == ("suppressed", AGENT, "empty-success")
+
+
+def test_duplicate(rig: Rig) -> None:
+    """DUPLICATE: of its own repetition as of a deposit."""
+    entry = rig.submitted("c1")
+    suppress(rig, entry)
+    loud = rig.submitted("c2")
+    rig.put(loud)
+    with rig.unchanged():
+        assert suppress(rig, entry) == ("DUPLICATE", ["suppressed"])
+        assert rig.put(entry) == ("DUPLICATE", ["suppressed"])
+        assert suppress(rig, loud) == ("DUPLICATE", ["pending"])
+
+
+def test_an_id_accepted_again_is_counted_once(rig: Rig) -> None:
+    suppress(rig, rig.submitted("c1"))
+    rig.now_ms += rig.limits.dedupe_ms
+    second = rig.submitted("c1")
+    suppress(rig, second)
+    suppress(rig, second)
+    assert rig.ledger.balance().suppressed == 2
+
+
+def test_moved(rig: Rig) -> None:
+    """MOVED: as for a deposit, so that all that is known of an agent lies in one place."""
+    rig.wake("c1")
+    entry = rig.submitted("c2")
+    with rig.unchanged():
+        assert suppress(rig, entry, pool="solo") == ("MOVED", ["agents", "agents"])
+        assert suppress(rig, entry, configured="solo") == ("MOVED", ["agents", "agents"])

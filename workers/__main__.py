@@ -1,0 +1,48 @@
+"""`python -P -m workers worker|up`: what the `wake` command becomes for its long-running subcommands."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from dispatcher.app import use_config
+from dispatcher.core.errors import ConfigError, InvalidAddress, LayoutMismatch, StoreUnavailable, WakeError
+from workers.launch import Options, run
+from workers.supervisor import run_up
+
+EXIT_USAGE, EXIT_UNREACHABLE = 2, 75
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code: 0 after a drain, 2 for a configuration that cannot work, 75 without a server."""
+    parser = argparse.ArgumentParser(prog="wake")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("up", "worker"):
+        command = commands.add_parser(name)
+        command.add_argument("--config")
+        if name == "worker":
+            command.add_argument("--pool")
+            command.add_argument("--agent")
+            command.add_argument("--route", action="store_true")
+            command.add_argument("--concurrency", type=int)
+    given = parser.parse_args(arguments)
+    try:
+        if given.config:
+            use_config(given.config)
+        if given.command == "up":
+            return run_up()
+        run(Options(given.pool, given.agent, given.route, given.concurrency))
+        return 0
+    except (ConfigError, LayoutMismatch, InvalidAddress) as error:
+        print(f"wake {given.command}: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except StoreUnavailable as error:
+        print(f"wake {given.command}: {error}", file=sys.stderr)
+        return EXIT_UNREACHABLE
+    except WakeError as error:
+        print(f"wake {given.command}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,189 @@
+"""One heartbeat, top to bottom: acquire, decide, begin, coalesce, run, settle. The lease makes it one at a time, wherever workers are."""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dispatcher.config import Config
+from dispatcher.core.coalesce import coalesce, merged
+from dispatcher.core.errors import StoreUnavailable
+from dispatcher.core.models import Batch, Failed, Lease, Outcome
+from dispatcher.core.policy import Bury, BuryParked, Defer, Dissolve, Retry, RunParked, Settle, decide, sequel
+from dispatcher.routing import Ringer, rules_of
+from dispatcher.store.mailbox import Begun, Ended, Leased
+from dispatcher.store.opened import Store
+from workers.lease_keeper import Held, LeaseKeeper
+from workers.leftovers import kill_leftovers
+from workers.runners import Cancelled, Control, Runner, RunResult, Signal, build_runner
+
+log = logging.getLogger(__name__)
+CLEANUP_S = 30.0  # from the time limit until the runner must have let go; then renewals are refused
+# A callable cannot be killed, only asked; while it has not returned nobody else may run its agent.
+UNBOUNDED_MS = 10 * 365 * 86_400_000
+RETRY_S = 0.25
+MAX_DECISIONS = 10
+
+
+class AgentWorker:
+    """Runs heartbeats of the agents of one pool in this process. Safe for threads: one call is one heartbeat."""
+
+    def __init__(self, store: Store, config: Config, pool: str, holder: str, keeper: LeaseKeeper, ringer: Ringer, stop: Signal) -> None:
+        self._store, self._config, self._pool, self._holder = store, config, pool, holder
+        self._keeper, self._ringer, self._stop = keeper, ringer, stop
+        self._runners: dict[str, Runner] = {}
+        self._runners_lock = threading.Lock()
+
+    def heartbeat(self, agent_id: str) -> dict[str, Any]:
+        """Does what is due for this agent now: at most one heartbeat. Tells what it did, for the task's result.
+
+        Raises StoreUnavailable; then the lease runs out by itself and the due index looks again.
+        """
+        if self._stop.is_set():
+            return {"agent": agent_id, "did": "stopping"}
+        rules, nonce = rules_of(self._config, agent_id), secrets.token_hex(8)
+        for _ in range(MAX_DECISIONS):
+            acquired = self._store.mailbox.acquire(agent_id, self._pool, self._holder, nonce)
+            if not isinstance(acquired, Leased):
+                if acquired.status == "FOREIGN":
+                    log.error(
+                        "foreign doorbell agent=%s refused: it lives in pool %s, this worker serves %s",
+                        agent_id,
+                        acquired.detail,
+                        self._pool,
+                    )
+                return {"agent": agent_id, "did": acquired.status.lower().replace("_", "-"), "detail": acquired.detail}
+            lease, snapshot = acquired.lease, acquired.snapshot
+            match decide(snapshot, rules):
+                case Defer(deferrals):
+                    ended = self._store.mailbox.defer(lease, snapshot.seq, deferrals)
+                    if ended.status == "CHANGED":
+                        continue  # the same nonce gets the same token, with what came meanwhile
+                    self._ring(agent_id, ended)
+                    why = [f"{d.kind}: {d.reason} until {d.until_ms}" for d in deferrals]
+                    return {"agent": agent_id, "did": "deferred", "detail": "; ".join(why)}
+                case BuryParked(batch_id, reason):
+                    ended = self._store.mailbox.bury(lease, batch_id, reason, "")
+                    self._ring(agent_id, ended)
+                    return {"agent": agent_id, "did": "dead-lettered", "batch": batch_id, "detail": reason}
+                case RunParked(batch_id):
+                    started = time.monotonic()
+                    begun = self._store.mailbox.resume(lease, batch_id, self._limit_ms(agent_id))
+                case target:
+                    started = time.monotonic()
+                    begun = self._store.mailbox.begin(lease, target.session_key, target.intents, rules.max_batch, self._limit_ms(agent_id))
+            if isinstance(begun, Begun):
+                return self._run(lease, begun.batch, started)
+            log.warning("begin agent=%s token=%s: %s", agent_id, lease.token, begun.status)
+            return {"agent": agent_id, "did": "not-begun", "detail": begun.status}
+        return {"agent": agent_id, "did": "undecided"}
+
+    def _run(self, lease: Lease, batch: Batch, started: float) -> dict[str, Any]:
+        agent_id = lease.agent_id
+        policy = self._config.agent(agent_id)
+        trust_ms = int((self._keeper.trust_from(started) - time.monotonic()) * 1000)
+        control = Control(policy.time_limit_s, stop=self._stop, trust_ms=trust_ms)
+        held = self._keeper.hold(lease, batch.batch_id, control, started)
+        begun_at = time.monotonic()
+        try:
+            if batch.attempt > 1:
+                kill_leftovers(batch.batch_id, token=lease.token)
+            result = self._call_runner(lease, batch, control)
+            ended = self._end(held, batch, result)
+        finally:
+            self._keeper.drop(held)
+        self._ring(agent_id, ended)
+        log.info(
+            "heartbeat agent=%s batch=%s attempt=%d token=%d n=%d: %s in %.1f s (%s)",
+            agent_id,
+            batch.batch_id,
+            batch.attempt,
+            lease.token,
+            len(batch.wakes),
+            _word(result),
+            time.monotonic() - begun_at,
+            ended.status,
+        )
+        return {
+            "agent": agent_id,
+            "did": _word(result),
+            "batch": batch.batch_id,
+            "attempt": batch.attempt,
+            "n": len(batch.wakes),
+            "status": ended.status,
+        }
+
+    def _call_runner(self, lease: Lease, batch: Batch, control: Control) -> RunResult:
+        bounds = self._config.bounds
+        request = coalesce(batch, lease.token, max_events=bounds.request_events, max_bytes=bounds.request_bytes)
+        try:
+            return self._runner(lease.agent_id).run(request, control)
+        except Exception as error:  # a runner's bug is a failed turn of this agent, never of the worker
+            log.exception("runner of agent=%s batch=%s raised", lease.agent_id, batch.batch_id)
+            return Failed(error=f"runner raised {type(error).__name__}: {error}"[:500])
+
+    def _end(self, held: Held, batch: Batch, result: RunResult) -> Ended:
+        """Writes how the batch ended, again and again while the lease is trusted. Afterwards it runs again, as the same batch."""
+        lease, mailbox = held.lease, self._store.mailbox
+        step: Callable[[], Ended]
+        if isinstance(result, Cancelled):
+            step = lambda: mailbox.park(lease, batch.batch_id, "handed-back", 0, result.reason)  # noqa: E731  # bound to this outcome
+        else:
+            step = self._step(lease, batch, result)
+        while True:
+            try:
+                return step()
+            except StoreUnavailable as error:
+                if held.control.lost.is_set() or time.monotonic() > held.trust_ends():
+                    log.error("%s; the batch %s runs again as its next attempt", error, batch.batch_id)
+                    return Ended("UNREACHABLE")
+                held.control.lost.wait(RETRY_S)
+
+    def _step(self, lease: Lease, batch: Batch, outcome: Outcome) -> Callable[[], Ended]:
+        mailbox, batch_id = self._store.mailbox, batch.batch_id
+        _, intent, _ = merged(batch.wakes)
+        match sequel(outcome, intent, batch.failures, rules_of(self._config, lease.agent_id), random.random()):
+            case Settle(kind):
+                detail = outcome.model_dump(exclude={"kind"}) | {"n": len(batch.wakes), "attempt": batch.attempt}
+                return lambda: mailbox.settle(lease, batch_id, "ran" if kind == "ran" else "skipped", detail)
+            case Dissolve(wait_ms, all_ms, rest_ms, reason):
+                return lambda: mailbox.dissolve(lease, batch_id, wait_ms, all_ms, rest_ms, reason)
+            case Retry(delay_ms, error):
+                return lambda: mailbox.park(lease, batch_id, "failed", delay_ms, error[:500])
+            case Bury(reason, error):
+                return lambda: self._bury(lease, batch_id, reason, error[:500])
+
+    def _bury(self, lease: Lease, batch_id: str, reason: str, error: str) -> Ended:
+        ended = self._store.mailbox.bury(lease, batch_id, reason, error)
+        if ended.status != "DEAD_FULL":
+            return ended
+        log.error("dead-letter agent=%s batch=%s: the dead letters are full; it waits. Revive or drop some", lease.agent_id, batch_id)
+        return self._store.mailbox.park(lease, batch_id, "failed", 60_000, error)
+
+    def _runner(self, agent_id: str) -> Runner:
+        with self._runners_lock:
+            if agent_id not in self._runners:
+                settings = self._config.agent(agent_id).runner
+                if settings is None:
+                    raise LookupError(f"agent {agent_id} has no runner; set runner in [defaults] or [agents.{agent_id}]")
+                self._runners[agent_id] = build_runner(settings, output_bytes=self._config.bounds.runner_output_bytes)
+            return self._runners[agent_id]
+
+    def _limit_ms(self, agent_id: str) -> int:
+        policy = self._config.agent(agent_id)
+        if policy.runner is not None and policy.runner.type == "python":
+            return UNBOUNDED_MS
+        return int((policy.time_limit_s + CLEANUP_S) * 1000)
+
+    def _ring(self, agent_id: str, ended: Ended) -> None:
+        if ended.ring:
+            self._ringer.ring_all([(agent_id, self._pool)])
+
+
+def _word(result: RunResult) -> str:
+    return "handed-back" if isinstance(result, Cancelled) else result.kind

@@ -1,0 +1,134 @@
+"""Starting one worker process: which application, which queues, which Celery pool. Always an explicit `-Q`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+from dispatcher.app import current_config, current_store, forget_current
+from dispatcher.config import Config
+from dispatcher.core.errors import ConfigError, StoreUnavailable
+from dispatcher.names import inbox_queue, pool_queues
+from workers import logs
+
+SUPERVISED = "WAKE_SUPERVISED"
+ROUTER_THREADS = 2
+RETRY_S = 0.2
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says: one of `route`, `agent`, `pool`; nothing means the default pool."""
+
+    pool: str | None = None
+    agent: str | None = None
+    route: bool = False
+    concurrency: int | None = None
+
+
+def run(options: Options) -> None:
+    """Becomes a worker; returns when it has ended. Raises ConfigError, LayoutMismatch, StoreUnavailable."""
+    _follow_supervisor()
+    for name in [name for name in os.environ if name.startswith("CELERY_")]:
+        # A host program's Celery settings are not ours; CELERY_BROKER_URL would even win over wake.toml.
+        del os.environ[name]
+    # For `module:callable` runners. At the end, so that a `workers` package there cannot stand in for ours.
+    sys.path.append(os.getcwd())
+    logs.install()
+    config = current_config()
+    _await_server()
+    if options.route:
+        _consume(None, [inbox_queue(config.redis.prefix)], "threads", options.concurrency or ROUTER_THREADS)
+        return
+    pool = pool_of_agent(options.agent, config) if options.agent else options.pool or "agents"
+    if not options.agent and pool not in config.pool_names():
+        raise ConfigError([f"worker --pool {pool}: no such pool; there are {', '.join(config.pool_names())}"])
+    settings = config.pool(pool)
+    queues = pool_queues(config.redis.prefix, pool, settings.partitions)
+    _consume(pool, queues, settings.pool_type, options.concurrency or settings.concurrency)
+
+
+def pool_of_agent(agent_id: str, config: Config) -> str:
+    """The pool of one agent alone. If the configuration has none, the agent moves into one named after it.
+
+    Waits while the agent runs elsewhere. Raises ConfigError for an unknown agent, or when a pool of that name serves others.
+    """
+    agent_id = agent_id.lower()
+    if not config.knows(agent_id):
+        raise ConfigError([f"worker --agent {agent_id}: not known; add [agents.{agent_id}] to the configuration"])
+    configured = config.pool_of(agent_id)
+    if config.pool(configured).agents == (agent_id,):
+        return configured
+    if agent_id in config.pool_names():
+        raise ConfigError([f"worker --agent {agent_id}: the pool {agent_id} serves others as well; give the agent a pool of its own"])
+    store = current_store()
+    while True:
+        home = store.ledger.home_of(agent_id) or (configured, configured)
+        if home[0] == agent_id or store.mailbox.move(agent_id, home[0], agent_id, configured) in ("MOVED", "ALREADY"):
+            return agent_id
+        time.sleep(RETRY_S)
+
+
+def _consume(pool: str | None, queues: list[str], pool_type: str, concurrency: int) -> None:
+    from dispatcher.app import app as router_app
+    from workers import steps
+    from workers.app import app, serving
+
+    serving.prefork = pool_type == "prefork"
+    if pool is not None:
+        serving.pool = pool
+    steps.install()
+    chosen = router_app if pool is None else app
+    name = "router" if pool is None else pool
+    chosen.worker_main(
+        [
+            "worker",
+            "--queues",
+            ",".join(queues),
+            "--pool",
+            pool_type,
+            "--concurrency",
+            str(concurrency),
+            "--hostname",
+            f"{name}.{os.getpid()}@%h",
+            "--without-gossip",
+            "--without-mingle",
+            "--task-events",
+            "--loglevel",
+            "INFO",
+        ]
+    )
+
+
+def _await_server() -> None:
+    """A worker may be started before its server; it waits, and says so once."""
+    said = False
+    while True:
+        try:
+            current_store().ledger.now_ms()
+            return
+        except StoreUnavailable as error:
+            if not said:
+                print(f"wake worker: {error}; waiting", file=sys.stderr, flush=True)
+                said = True
+            forget_current()
+            time.sleep(RETRY_S)
+
+
+def _follow_supervisor() -> None:
+    """Under a supervisor, standard input is a pipe that only it holds: when it ends, this process drains and ends too."""
+    if os.environ.pop(SUPERVISED, None) is None:
+        return
+    supervisor_pipe = os.dup(0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+
+    def watch() -> None:
+        while os.read(supervisor_pipe, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()

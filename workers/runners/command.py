@@ -1,0 +1,179 @@
+"""The `command` runner: a heartbeat is one run of a command, the request is its standard input, its exit code is the answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from dispatcher.core.exec_text import clean
+from dispatcher.core.models import Busy, Failed, HeartbeatRequest, Ran
+from workers.reaper import Reaper, ReaperUnavailable, shared_reaper
+from workers.runners.gated import OPEN_GATE, GatedCommand, why_not_startable
+from workers.runners.protocol import Cancelled, Control, RunResult, Why
+from workers.runners.pump import Pump
+
+EXIT_BUSY = 75  # EX_TEMPFAIL
+OUTPUT_BYTES = 64 * 1024
+ERROR_CHARS = 300
+DRAIN_S = 0.5  # how long a process that the command left behind may hold its outputs open
+UNKILLABLE_S = 5.0  # after SIGKILL; longer only inside the kernel
+CHECK_S = 1.0  # how often a running command looks whether its reaper is alive
+TRACE_BYTES = 8192
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+@dataclass(frozen=True)
+class CommandRunner:
+    """Runs `command` (no shell) in a process group of its own.
+
+    Exit code 0 is Ran, 75 is Busy, any other end is Failed. When the lease is lost the group is killed at once; at the time limit and at a
+    stop it gets SIGTERM and, `kill_grace_s` later, SIGKILL. What the command left running in its group is killed too, unless it ended with
+    0 and nothing holds its outputs open: an agent may start a long command of its own and end its turn. Of each output the last
+    `output_bytes` are kept.
+    """
+
+    command: Sequence[str]
+    cwd: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    output_bytes: int = OUTPUT_BYTES
+    kill_grace_s: float = 2.0
+    reaper: Reaper = field(default_factory=shared_reaper)
+
+    def run(self, request: HeartbeatRequest, control: Control) -> RunResult:
+        if why := control.why():
+            return _broken_off(why, "")
+        env = environment(request, self.env)
+        if problem := why_not_startable(self.command, self.cwd, env):
+            return self._not_started(request, problem)
+        payload = OPEN_GATE + request.model_dump_json().encode() + b"\n"
+        with ExitStack() as stack:
+            try:
+                command = stack.enter_context(
+                    GatedCommand(self.command, cwd=self.cwd, env=env, reaper=self.reaper, trust_ms=control.trust_left_ms())
+                )
+            except (OSError, ValueError, ReaperUnavailable) as error:  # ValueError: a NUL in the command
+                return self._not_started(request, str(error))
+            pump = stack.enter_context(Pump(command, payload, self.output_bytes))
+            stack.enter_context(control.waking(pump.wake))
+            stack.enter_context(control.renewing(command.renew))
+            why = _Watch(command, pump, control, self.kill_grace_s, self.reaper).until_over()
+            result = _result(command.status(), why, pump, control)
+            if pump.outputs_open or not isinstance(result, Ran):
+                command.kill(signal.SIGKILL)
+            return result
+
+    def _not_started(self, request: HeartbeatRequest, problem: str) -> Failed:
+        return Failed(error=f"start command agent={request.agent_id}: {problem}; check the runner of this agent in the configuration")
+
+
+@dataclass
+class _Watch:
+    """One command from its start to its end, whoever ends it."""
+
+    command: GatedCommand
+    pump: Pump
+    control: Control
+    kill_grace_s: float
+    reaper: Reaper
+    why: Why | None = None
+    next_step_at: float | None = None  # the kill after a SIGTERM, or giving up after the kill
+    killed: bool = False
+
+    def until_over(self) -> Why | None:
+        """Returns why the command was broken off, None when it ended by itself. Afterwards it is dead, or unkillable."""
+        while self.command.status() is None:
+            if not self._press_on():
+                return self.why
+            self.reaper.check()
+            self.pump.step(self._patience_s())
+        drained_at = time.monotonic() + DRAIN_S
+        while self.pump.outputs_open and (left_s := drained_at - time.monotonic()) > 0:
+            self.pump.step(left_s)
+        return self.why
+
+    def _press_on(self) -> bool:
+        """Sends the signal that is due. False when there is nothing left to try."""
+        why = self.control.why()
+        if why is Why.LOST and self.why is not Why.LOST:
+            self.why = why
+            self._kill()
+        elif why and not self.why:
+            self.why = why
+            self.command.kill(signal.SIGTERM)
+            self.next_step_at = time.monotonic() + self.kill_grace_s
+        elif self.next_step_at and time.monotonic() >= self.next_step_at:
+            if self.killed:
+                return False
+            self._kill()
+        return True
+
+    def _kill(self) -> None:
+        self.command.kill(signal.SIGKILL)
+        self.killed = True
+        self.next_step_at = time.monotonic() + UNKILLABLE_S
+
+    def _patience_s(self) -> float:
+        until_limit_s = CHECK_S if self.why else self.control.remaining_s()
+        until_next_s = CHECK_S if self.next_step_at is None else self.next_step_at - time.monotonic()
+        return max(0.0, min(CHECK_S, until_limit_s, until_next_s))
+
+
+def environment(request: HeartbeatRequest, configured: Mapping[str, str]) -> dict[bytes, bytes]:
+    """The worker's environment, the configured one over it, the request's `WAKE_*` over both. Bytes, so that the locale has no say."""
+    ours = {
+        "WAKE_AGENT_ID": request.agent_id,
+        "WAKE_SESSION_KEY": request.session_key,
+        "WAKE_BATCH_ID": request.batch_id,
+        "WAKE_ATTEMPT": str(request.attempt),
+        "WAKE_TOKEN": str(request.token),
+    }
+    inherited = {"WAKE_TRACE", "TRACEPARENT", "TRACESTATE"}  # of whoever started the worker: not this heartbeat's
+    trace = request.trace or {}
+    as_json = json.dumps(trace)
+    if trace and len(as_json) <= TRACE_BYTES:
+        ours["WAKE_TRACE"] = as_json
+    if TRACEPARENT.fullmatch(trace.get("traceparent", "")):
+        ours["TRACEPARENT"] = trace["traceparent"]
+        if (state := trace.get("tracestate", "")) and state.isascii() and state.isprintable() and len(state) <= TRACE_BYTES:
+            ours["TRACESTATE"] = state
+    env = {name: value for name, value in os.environb.items() if name.decode("latin-1") not in inherited}
+    return env | {k.encode(): v.encode() for k, v in configured.items()} | {k.encode(): v.encode() for k, v in ours.items()}
+
+
+def _result(status: int | None, why: Why | None, pump: Pump, control: Control) -> RunResult:
+    out, err = clean(pump.stdout.text()).strip(), clean(pump.stderr.text()).strip()
+    both = "\n".join(filter(None, (out, err)))
+    if why:
+        return _broken_off(why, both if status is not None else f"{both}\nstill alive after SIGKILL")
+    if status == -signal.SIGKILL and (left_ms := control.trust_left_ms()) is not None and left_ms <= 0:
+        return _broken_off(Why.LOST, both)  # the reaper was faster than the lease keeper
+    if status == 0:
+        return Ran(note=out or err)
+    if status == EXIT_BUSY:
+        return Busy()
+    how = f"killed by {_signal_name(-status)}" if status is not None and status < 0 else f"exit code {status}"
+    last_line = next(iter((err or out).splitlines()[-1:]), "")[-ERROR_CHARS:]
+    return Failed(error=f"{how}: {last_line}" if last_line else how, note=both)
+
+
+def _broken_off(why: Why, note: str) -> RunResult:
+    match why:
+        case Why.LOST:
+            return Failed(error="lease lost", note=note)
+        case Why.TIMEOUT:
+            return Failed(error="timeout", note=note)
+        case Why.STOP:
+            return Cancelled(reason="stop", note=note)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,146 @@
+"""What a runner is: one call, one heartbeat, one answer.
+
+A runner waits for two things at once: its work, and a reason to give up. `Control` holds the reasons and wakes a waiting runner the moment
+one appears; it polls nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, ParamSpec, Protocol
+
+from dispatcher.core.models import HeartbeatRequest, Outcome
+
+P = ParamSpec("P")
+
+
+class Why(StrEnum):
+    """Why a heartbeat must end before its work did, strongest first."""
+
+    LOST = "lost"  # another holder may run this agent already: end now, without grace
+    TIMEOUT = "timeout"
+    STOP = "stop"  # the worker leaves and hands the batch back
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """The turn was broken off because the worker leaves. No outcome that the store knows: the caller hands the batch back."""
+
+    reason: str
+    note: str = ""
+
+
+RunResult = Outcome | Cancelled
+
+
+class Runner(Protocol):
+    """Runs one heartbeat. Everything that can go wrong in the turn is a `RunResult`; an exception is a bug."""
+
+    def run(self, request: HeartbeatRequest, control: Control) -> RunResult: ...
+
+
+class Listeners(Generic[P]):
+    """Callbacks, called under a lock: once `listening` was left, none of its calls is running or will come."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # re-entrant: a signal handler may set a Signal while this thread subscribes
+        self._callbacks: list[Callable[P, object]] = []
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        with self._lock:
+            for callback in tuple(self._callbacks):
+                callback(*args, **kwargs)
+
+    @contextmanager
+    def listening(self, callback: Callable[P, object]) -> Iterator[None]:
+        with self._lock:
+            self._callbacks.append(callback)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._callbacks.remove(callback)
+
+
+class Signal(threading.Event):
+    """An event that also wakes those who cannot wait on an event, because they wait in a selector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._listeners: Listeners[[]] = Listeners()
+
+    def set(self) -> None:
+        super().set()
+        self._listeners.call()
+
+    @contextmanager
+    def calling(self, callback: Callable[[], object]) -> Iterator[None]:
+        """`callback` is called at each `set()`, by the thread that sets, and at once when already set. It must not block."""
+        with self._listeners.listening(callback):
+            if self.is_set():
+                callback()
+            yield
+
+
+class Control:
+    """The reasons of one heartbeat to end early. `time_limit_s` counts from now.
+
+    The lease keeper sets `lost` and calls `renewed` after each renewal; the worker sets `stop`, usually one signal for all its heartbeats.
+    `trust_ms` is how long the lease is trusted from now; without it the reaper guards against the death of the worker only, not against
+    a worker that stands still.
+    """
+
+    def __init__(self, time_limit_s: float, *, lost: Signal | None = None, stop: Signal | None = None, trust_ms: int | None = None) -> None:
+        self.time_limit_s = time_limit_s
+        self.lost = lost or Signal()
+        self.stop = stop or Signal()
+        self._deadline = time.monotonic() + time_limit_s
+        self._trusted_until = None if trust_ms is None else time.monotonic() + trust_ms / 1000
+        self._renewals: Listeners[[int]] = Listeners()
+
+    def remaining_s(self) -> float:
+        """Seconds until the time limit, 0 when it has passed."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def why(self) -> Why | None:
+        """The strongest reason to end now, None while there is none."""
+        if self.lost.is_set():
+            return Why.LOST
+        if time.monotonic() >= self._deadline:
+            return Why.TIMEOUT
+        return Why.STOP if self.stop.is_set() else None
+
+    def wait(self, timeout_s: float) -> Why | None:
+        """Waits until there is a reason to end, at most `timeout_s`."""
+        woken = threading.Event()
+        with self.waking(woken.set):
+            woken.wait(min(timeout_s, self.remaining_s()))
+        return self.why()
+
+    @contextmanager
+    def waking(self, callback: Callable[[], object]) -> Iterator[None]:
+        """`callback` is called when `lost` or `stop` is set. It must not block. The time limit calls nobody: see `remaining_s`."""
+        with self.lost.calling(callback), self.stop.calling(callback):
+            yield
+
+    def trust_left_ms(self) -> int | None:
+        """How long the lease is still trusted; negative when it no longer is, None when nobody said."""
+        return None if self._trusted_until is None else int((self._trusted_until - time.monotonic()) * 1000)
+
+    def renewed(self, trust_ms: int) -> None:
+        """The lease is trusted for `trust_ms` from now. Called by the lease keeper, with what is left after the renewal's own duration."""
+        self._trusted_until = time.monotonic() + trust_ms / 1000
+        self._renewals.call(trust_ms)
+
+    @contextmanager
+    def renewing(self, callback: Callable[[int], object]) -> Iterator[None]:
+        """`callback` is told the trust that is left, in ms: now, if there is a bound, and at each renewal."""
+        with self._renewals.listening(callback):
+            if (trust_ms := self.trust_left_ms()) is not None:
+                callback(trust_ms)
+            yield

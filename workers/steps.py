@@ -1,0 +1,87 @@
+"""Celery bootsteps: what runs beside the tasks in a worker's main process. Started after the pool, stopped before it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from celery import bootsteps
+
+from dispatcher.app import app as router_app
+from dispatcher.app import current_config, current_store
+from dispatcher.doorbell import Doorbell
+from dispatcher.embedded import server_url
+from dispatcher.store.layout import check_layout
+from dispatcher.store.opened import open_store
+from dispatcher.tasks import router
+from workers import tasks
+from workers.app import serving
+from workers.draining import Draining
+from workers.host import current_host
+from workers.presence import Presence, holder_name
+from workers.router_loop import RouterLoop
+from workers.sweeper import Sweeper
+
+log = logging.getLogger(__name__)
+
+
+class AgentSide(bootsteps.StartStopStep):
+    """Sweeper and presence of an agent worker, and its way to hand batches back at the end."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        config = current_config()
+        self._store = open_store(config, server_url(config), client_name=f"wake-sweeper-{os.getpid()}")
+        check_layout(self._store.client, self._store.keys)
+        self._sweeper = Sweeper(self._store, config, (serving.pool,), Doorbell(tasks.app, config))
+        self._presence: Presence | None = None
+
+    def start(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
+        if serving.prefork:
+            # The children hold the leases; this one says that the worker is there.
+            self._presence = Presence(self._store, holder_name("worker", serving.pool))
+            self._presence.start()
+        else:
+            current_host()
+        self._sweeper.start()
+
+    def stop(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
+        self._sweeper.stop()
+        if self._presence is not None:
+            self._presence.stop()
+
+    terminate = stop
+
+
+class RouterSide(bootsteps.StartStopStep):
+    """The router's timer and presence."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        store = current_store()
+        check_layout(store.client, store.keys)
+        store.inbox.prepare()
+        self._loop = RouterLoop(store, current_config(), router())
+        self._presence = Presence(store, holder_name("router", "inbox"))
+
+    def start(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
+        self._presence.start()
+        self._loop.start()
+
+    def stop(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
+        self._loop.stop()
+        self._presence.stop()
+
+    terminate = stop
+
+
+def install() -> None:
+    """Adds the steps to both applications, once per process."""
+    tasks.app.steps["worker"].add(AgentSide)
+    router_app.steps["worker"].add(RouterSide)
+    Draining(current_config().lease.grace_ms / 1000).install()

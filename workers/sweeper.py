@@ -1,0 +1,97 @@
+"""The sweeper: every worker looks at what is due in its pools and rings it. No leader, no beat; twice does no harm.
+
+It also notices holders that are gone: two looks without presence and without renewal between them, then the lease is reclaimed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from dispatcher.config import Config
+from dispatcher.core.errors import WakeError
+from dispatcher.names import agent_queue, pool_queues
+from dispatcher.routing import Ringer
+from dispatcher.store.opened import Store
+from dispatcher.store.sweeping import Absent, Sweeping
+
+log = logging.getLogger(__name__)
+FULL_SWEEP_S = 0.4  # well below the gap after which a slot counts as unswept
+WATCH_S = 0.25
+SHORTEST_WAIT_S = 0.005
+
+
+class Sweeper:
+    """`start`/`stop` tolerate twice and never started; tests call `run_once`."""
+
+    def __init__(self, store: Store, config: Config, pools: tuple[str, ...], ringer: Ringer) -> None:
+        self._config, self._pools, self._ringer = config, pools, ringer
+        self._slots = store.keys.slots
+        self._sweeping = Sweeping(store, pools)
+        self._interval_s = config.sweep.interval_ms / 1000
+        self._reclaim_after_s = config.lease.early_reclaim_ms / 1000
+        self._full_at = 0.0
+        self._watch_at = 0.0
+        self._absent: dict[Absent, float] = {}
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        if self._thread is None:
+            self._stop.clear()
+            self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join(5)
+
+    def run_once(self) -> float:
+        """One look. Returns the seconds until the next: the interval, or less when an entry is due before."""
+        now = time.monotonic()
+        looked = self._sweeping.look()
+        slots = looked.due
+        if now >= self._full_at:
+            slots, self._full_at = self._sweeping.slots, now + FULL_SWEEP_S
+        if slots:
+            self._ringer.ring_all(self._sweeping.sweep(slots, self._config.sweep.batch, self._backlog() if looked.due else set()))
+        if now >= self._watch_at:
+            self._watch_at = now + WATCH_S
+            self._watch(now)
+        soon = self._interval_s if looked.next_ms is None else min(self._interval_s, looked.next_ms / 1000)
+        return max(soon, SHORTEST_WAIT_S)
+
+    def _backlog(self) -> set[tuple[int, str]]:
+        """(slot, pool) whose queue still holds messages: to ring again there would only make it longer."""
+        prefix = self._config.redis.prefix
+        partitions = {pool: self._config.pool(pool).partitions for pool in self._pools}
+        full = self._sweeping.backlog([queue for pool in self._pools for queue in pool_queues(prefix, pool, partitions[pool])])
+        return {
+            (slot, pool) for pool in self._pools for slot in range(self._slots) if agent_queue(prefix, pool, slot, partitions[pool]) in full
+        }
+
+    def _watch(self, now: float) -> None:
+        absent = self._sweeping.absent()
+        first_seen = {one: self._absent.get(one, now) for one in absent}
+        self._absent = first_seen
+        for one, since in first_seen.items():
+            if now - since >= self._reclaim_after_s:
+                status = self._sweeping.reclaim(one)
+                if status == "RECLAIMED":
+                    log.warning("reclaimed agent=%s token=%s: its holder is gone", one.agent_id, one.token)
+                    self._ringer.ring_all([(one.agent_id, one.pool)])
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                pause_s = self.run_once()
+            except WakeError as error:
+                log.warning("sweep: %s", error)
+                pause_s = 0.5
+            except Exception:  # a bad item must not stop the loop that serves all others
+                log.exception("sweep failed; the next one follows")
+                pause_s = 0.5
+            self._stop.wait(pause_s)
