@@ -8,20 +8,20 @@ import os
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pydantic import ValidationError
 
 from dispatcher.config import Config
 from dispatcher.core import session_key
-from dispatcher.core.errors import InvalidAddress
+from dispatcher.core.errors import InvalidAddress, StoreUnavailable
 from dispatcher.core.exec_text import clean, exec_wake, is_quiet
 from dispatcher.core.models import Address, DeadReason, ExecCompletion, Intent, Route, tail_of
 from dispatcher.core.policy import RIDER, Rules, due_delay_ms
-from dispatcher.core.resolve import resolve
-from dispatcher.names import agent_queue
+from dispatcher.core.resolve import Via, resolve
+from dispatcher.homes import Homes
 from dispatcher.store.inbox import Claimed, InboxEntry
 from dispatcher.store.mailbox import Deposit
 from dispatcher.store.opened import Store
@@ -38,20 +38,23 @@ class Ringer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """One entry with its owner, ready to be deposited."""
+    """One entry with its owner: a wake to deposit, or none because it is quiet."""
 
     entry: InboxEntry
-    completion: ExecCompletion
     route: Route
-    pool: str
-    configured: str
+    deposit: Deposit
+    quiet: str | None
+
+    @property
+    def agent_id(self) -> str:
+        return self.route.address.agent_id
 
 
 def rules_of(config: Config, agent_id: str) -> Rules:
     """The numbers of one agent as the policy wants them."""
     policy = config.agent(agent_id)
     return Rules(
-        enabled=policy.enabled,
+        enabled=policy.enabled and config.knows(agent_id),
         window_ms=policy.window_ms,
         min_spacing_ms=policy.min_spacing_ms,
         flood_starts=policy.flood_starts,
@@ -70,11 +73,11 @@ class Router:
 
     def __init__(self, store: Store, config: Config, ringer: Ringer) -> None:
         self._store, self._config, self._ringer = store, config, ringer
-        self.consumer = f"{socket.gethostname()}-{os.getpid()}"
-        self._homes: dict[str, tuple[str, str]] = {}
+        self._homes = Homes(store, config)
         self._draining = threading.Lock()
+        self.consumer = f"{socket.gethostname()}-{os.getpid()}"
 
-    def resolve(self, key: str, agent_id: str | None = None, bindings: dict[str, str] | None = None) -> Route:
+    def resolve(self, key: str, agent_id: str | None = None, bindings: Mapping[str, str] | None = None) -> Route:
         """The one owner of a key, and the queue on which it is rung. Raises InvalidAddress with a dead letter reason."""
         config = self._config
         if bindings is None:
@@ -88,8 +91,7 @@ class Router:
             lambda agent: config.agent(agent).enabled,
             config.defaults.main_key,
         )
-        pool, _ = self._home(found.agent_id)
-        return Route(address=found.address, pool=pool, queue=self._queue(found.agent_id, pool), via=found.via)
+        return self._route(found.address, found.via)
 
     def drain_inbox(self, limit: int | None = None) -> dict[str, int]:
         """Routes what lies in the inbox, `limit` entries at a time, until it is empty. Counts per queue, and "dead", "suppressed"."""
@@ -98,7 +100,7 @@ class Router:
         with self._draining:  # the task and the timer of one process take turns
             while True:
                 claimed = self._store.inbox.claim(self.consumer, limit)
-                self._route_all(claimed, done)
+                self._deliver(self._own_all(claimed, done), done)
                 if len(claimed.entries) < limit:
                     return dict(done)
 
@@ -106,104 +108,89 @@ class Router:
         """Everything accepted before this has left the inbox."""
         return self._store.inbox.oldest_entry_ms()
 
-    def _route_all(self, claimed: Claimed, done: Counter[str]) -> None:
+    def _own_all(self, claimed: Claimed, done: Counter[str]) -> list[Routed]:
+        """Finds the owner of each; what has none is dead-lettered. A fault that nobody foresaw costs its own entry only."""
         routed: list[Routed] = []
-        bindings: dict[str, str] | None = None
+        bindings = LazyBindings(self._store)
         pins = self._store.inbox.pinned([e.entry for e in claimed.entries if e.deliveries > 1])
         for entry in claimed.entries:
             try:
-                completion = _parsed(entry)
-                if bindings is None and not session_key.parse(completion.session_key):
-                    bindings = self._store.bindings.all()
-                routed.append(self._owned(entry, completion, bindings or {}, pins.get(entry.entry)))
+                routed.append(self._own(entry, claimed.read_at_ms, bindings, pins.get(entry.entry)))
             except (InvalidAddress, ValidationError) as error:
                 self._refuse(entry, error, done)
+            except StoreUnavailable:
+                raise
+            except Exception:
+                log.exception("route completion=%s failed; the entry comes back", entry.completion_id)
         self._store.inbox.pin(
-            {r.entry.entry: f"{r.route.address.agent_id}|{r.route.address.session_key}" for r in routed if r.route.via != "session-key"}
+            {r.entry.entry: f"{r.agent_id}|{r.route.address.session_key}" for r in routed if r.route.via != "session-key"}
         )
-        self._deliver(routed, claimed.read_at_ms, done)
+        return routed
 
-    def _owned(self, entry: InboxEntry, completion: ExecCompletion, bindings: dict[str, str], pin: str | None) -> Routed:
+    def _own(self, entry: InboxEntry, read_at_ms: int, bindings: Mapping[str, str], pin: str | None) -> Routed:
         if entry.deliveries > self._config.routing.max_claims:
-            raise InvalidAddress(
-                DeadReason.ROUTER_CRASH, f"route completion={entry.completion_id}: claimed {entry.deliveries} times, never answered"
-            )
+            said = f"route completion={entry.completion_id}: claimed {entry.deliveries} times, never answered; see the routers' logs"
+            raise InvalidAddress(DeadReason.ROUTER_CRASH, said)
+        completion = ExecCompletion.model_validate_json(entry.body)
         if pin:
             # Another router found this owner and may have deposited already; a binding that changed since must not wake a second agent.
             agent_id, _, key = pin.partition("|")
-            pool, _ = self._home(agent_id)
-            route = Route(address=Address(agent_id=agent_id, session_key=key), pool=pool, queue=self._queue(agent_id, pool), via="binding")
+            route = self._route(Address(agent_id=agent_id, session_key=key), "binding")
         else:
             route = self.resolve(completion.session_key, completion.agent_id, bindings)
-        pool, configured = self._home(route.address.agent_id)
-        if configured != self._config.pool_of(route.address.agent_id):
-            pool, configured = self._moved(route.address.agent_id, pool, configured)
-        return Routed(entry, completion, route, pool, configured)
+        policy = self._config.agent(route.address.agent_id)
+        quiet = None
+        if is_quiet(completion, policy.notify_empty_success):
+            quiet = "cancelled" if completion.cancelled else "empty-success"
+        deposit = self._deposit(entry, completion, route, read_at_ms)  # may move the agent to another pool
+        return Routed(entry, self._route(route.address, route.via), deposit, quiet)
 
-    def _deliver(self, routed: list[Routed], read_at_ms: int, done: Counter[str]) -> None:
-        loud: list[Routed] = []
-        acknowledged: list[tuple[InboxEntry, str, str]] = []
-        for item in routed:
-            if self._is_quiet(item):
-                if self._suppress(item, done):
-                    acknowledged.append((item.entry, item.route.address.agent_id, item.route.via))
-            else:
-                loud.append(item)
-        bells: dict[str, str] = {}
-        pending, moved = loud, False
-        while pending:
-            replies = self._store.mailbox.deposit_all([self._deposit(item, read_at_ms) for item in pending])
-            again: list[Routed] = []
-            for item, reply in zip(pending, replies, strict=True):
-                agent_id = item.route.address.agent_id
-                match reply.status:
-                    case "DEPOSITED" | "DUPLICATE" | "MAILBOX_FULL":
-                        done["dead" if reply.status == "MAILBOX_FULL" else self._queue(agent_id, item.pool)] += 1
-                        acknowledged.append((item.entry, agent_id, item.route.via))
-                        if reply.rest and reply.rest[0] == 1:
-                            bells[agent_id] = item.pool
-                    case "MOVED" if not moved:
-                        again.append(self._rehomed(item, reply.rest[0], reply.rest[1]))
-                    case status:
-                        log.warning(
-                            "route agent=%s completion=%s: %s; the entry stays in the inbox", agent_id, item.entry.completion_id, status
-                        )
-            pending, moved = again, True
-        self._ringer.ring_all(bells.items())
-        self._store.inbox.acknowledge(acknowledged)
-
-    def _deposit(self, item: Routed, read_at_ms: int) -> Deposit:
-        agent_id = item.route.address.agent_id
-        rules = rules_of(self._config, agent_id)
-        rides = session_key.is_subagent(item.route.address.session_key) and not self._config.agent(agent_id).wake_subagents
+    def _deposit(self, entry: InboxEntry, completion: ExecCompletion, route: Route, read_at_ms: int) -> Deposit:
+        agent_id = route.address.agent_id
+        rides = session_key.is_subagent(route.address.session_key) and not self._config.agent(agent_id).wake_subagents
         lane = RIDER if rides else Intent.EVENT.value
+        pool, configured = self._homes.settled_home(agent_id)
         return Deposit(
-            address=item.route.address,
-            pool=item.pool,
-            configured=item.configured,
-            wake=exec_wake(item.completion, via=item.route.via, accepted_at_ms=item.entry.accepted_at_ms),
+            address=route.address,
+            pool=pool,
+            configured=configured,
+            wake=exec_wake(completion, via=route.via, accepted_at_ms=entry.accepted_at_ms),
             lane=lane,
-            delay_ms=due_delay_ms(lane, rules),
-            output=tail_of(item.completion.output, MAX_STORED_OUTPUT_BYTES),
-            entry=item.entry.entry,
-            revival=item.entry.revival,
+            delay_ms=due_delay_ms(lane, rules_of(self._config, agent_id)),
+            output=tail_of(completion.output, MAX_STORED_OUTPUT_BYTES),
+            entry=entry.entry,
+            revival=entry.revival,
             read_at_ms=read_at_ms,
         )
 
-    def _is_quiet(self, item: Routed) -> bool:
-        return is_quiet(item.completion, self._config.agent(item.route.address.agent_id).notify_empty_success)
+    def _deliver(self, routed: Sequence[Routed], done: Counter[str]) -> None:
+        """Deposits, rings, and only then acknowledges: dying in between costs a duplicate deposit, which is answered as one."""
+        finished: list[Routed] = []
+        bells: dict[str, str] = {}
+        pending = list(routed)
+        for last_try in (False, True):
+            replies = self._store.mailbox.put_all([(item.deposit, item.quiet) for item in pending]) if pending else []
+            again: list[Routed] = []
+            for item, reply in zip(pending, replies, strict=True):
+                if reply.status == "MOVED" and not last_try:
+                    again.append(self._rehomed(item, *reply.rest))
+                elif reply.status in ("TOO_LATE", "DEAD_FULL", "MOVED"):
+                    log.warning(
+                        "route agent=%s completion=%s: %s; the entry comes back", item.agent_id, item.entry.completion_id, reply.status
+                    )
+                else:
+                    finished.append(item)
+                    done[_word(item, reply.status)] += 1
+                    if reply.status == "DEPOSITED" and reply.rest[0] == 1:
+                        bells[item.agent_id] = item.deposit.pool
+            pending = again
+        self._ringer.ring_all(bells.items())
+        self._store.inbox.acknowledge([(item.entry, item.agent_id, item.route.via) for item in finished])
 
-    def _suppress(self, item: Routed, done: Counter[str]) -> bool:
-        agent_id, pool, configured = item.route.address.agent_id, item.pool, item.configured
-        reason = "cancelled" if item.completion.cancelled else "empty-success"
-        for _ in range(2):
-            entry = item.entry
-            reply = self._store.mailbox.suppress(agent_id, pool, configured, entry.entry, entry.completion_id, entry.revival, reason)
-            if reply.status != "MOVED":
-                done["suppressed"] += 1
-                return True
-            pool, configured = self._moved(agent_id, reply.rest[0], reply.rest[1])
-        return False
+    def _rehomed(self, item: Routed, pool: str, configured: str) -> Routed:
+        pool, configured = self._homes.moved(item.agent_id, pool, configured)
+        route = self._route(item.route.address, item.route.via)
+        return replace(item, route=route, deposit=replace(item.deposit, pool=pool, configured=configured))
 
     def _refuse(self, entry: InboxEntry, error: InvalidAddress | ValidationError, done: Counter[str]) -> None:
         reason = error.reason if isinstance(error, InvalidAddress) else _reason_of(error)
@@ -222,35 +209,37 @@ class Router:
                 "route completion=%s: the dead letters are full, the entry stays in the inbox; revive or drop some", entry.completion_id
             )
 
-    def _rehomed(self, item: Routed, pool: str, configured: str) -> Routed:
-        return Routed(item.entry, item.completion, item.route, *self._moved(item.route.address.agent_id, pool, configured))
-
-    def _moved(self, agent_id: str, pool: str, configured: str) -> tuple[str, str]:
-        """Where the agent lies from now on. An operator's move holds; a configuration that changed since moves it now, unless it runs."""
-        wanted = self._config.pool_of(agent_id)
-        if configured != wanted and self._store.mailbox.move(agent_id, pool, wanted, wanted) in ("MOVED", "ALREADY"):
-            pool, configured = wanted, wanted
-        if configured == wanted:
-            self._homes[agent_id] = (pool, configured)
-        else:
-            self._homes.pop(agent_id, None)
-        return pool, configured
-
-    def _home(self, agent_id: str) -> tuple[str, str]:
-        """(pool, configured pool) of an agent: as the store recorded it, else as the configuration wants it."""
-        found = self._homes.get(agent_id) or self._store.ledger.home_of(agent_id)
-        wanted = self._config.pool_of(agent_id)
-        if found is None or found[1] == wanted:
-            found = self._homes[agent_id] = found or (wanted, wanted)
-        return found
-
-    def _queue(self, agent_id: str, pool: str) -> str:
-        redis = self._config.redis
-        return agent_queue(redis.prefix, pool, self._store.keys.slot_of(agent_id), self._config.pool(pool).partitions)
+    def _route(self, address: Address, via: Via) -> Route:
+        pool, _ = self._homes.home(address.agent_id)
+        return Route(address=address, pool=pool, queue=self._homes.queue_of(address.agent_id), via=via)
 
 
-def _parsed(entry: InboxEntry) -> ExecCompletion:
-    return ExecCompletion.model_validate_json(entry.body)
+class LazyBindings(Mapping[str, str]):
+    """The bindings, read once and only when a key asks for them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._all: dict[str, str] | None = None
+
+    def _read(self) -> dict[str, str]:
+        if self._all is None:
+            self._all = self._store.bindings.all()
+        return self._all
+
+    def __getitem__(self, key: str) -> str:
+        return self._read()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+
+def _word(item: Routed, status: str) -> str:
+    if status == "MAILBOX_FULL":
+        return "dead"
+    return "suppressed" if item.quiet else item.route.queue
 
 
 def _reason_of(error: ValidationError) -> DeadReason:

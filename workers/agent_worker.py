@@ -13,7 +13,7 @@ from typing import Any
 from dispatcher.config import Config
 from dispatcher.core.coalesce import coalesce, merged
 from dispatcher.core.errors import StoreUnavailable
-from dispatcher.core.models import Batch, Failed, Lease, Outcome
+from dispatcher.core.models import Batch, Failed, Lease, Outcome, tail_of
 from dispatcher.core.policy import Bury, BuryParked, Defer, Dissolve, Retry, RunParked, Settle, decide, sequel
 from dispatcher.routing import Ringer, rules_of
 from dispatcher.store.mailbox import Begun, Ended, Leased
@@ -27,6 +27,7 @@ CLEANUP_S = 30.0  # from the time limit until the runner must have let go; then 
 # A callable cannot be killed, only asked; while it has not returned nobody else may run its agent.
 UNBOUNDED_MS = 10 * 365 * 86_400_000
 RETRY_S = 0.25
+NOTE_BYTES = 2_000  # of what a runner printed, kept in the ledger
 MAX_DECISIONS = 10
 
 
@@ -150,6 +151,7 @@ class AgentWorker:
         match sequel(outcome, intent, batch.failures, rules_of(self._config, lease.agent_id), random.random()):
             case Settle(kind):
                 detail = outcome.model_dump(exclude={"kind"}) | {"n": len(batch.wakes), "attempt": batch.attempt}
+                detail["note"] = tail_of(str(detail.get("note", "")), NOTE_BYTES)
                 return lambda: mailbox.settle(lease, batch_id, "ran" if kind == "ran" else "skipped", detail)
             case Dissolve(wait_ms, all_ms, rest_ms, reason):
                 return lambda: mailbox.dissolve(lease, batch_id, wait_ms, all_ms, rest_ms, reason)

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -36,10 +36,15 @@ class ReaperUnavailable(WakeError):
 class _Link:
     """One reaper process and the socket to it."""
 
-    def __init__(self, answer_timeout_s: float) -> None:
-        ours, theirs = socket.socketpair()  # neither is inheritable; `theirs` becomes the standard input of the child alone
-        with theirs:
-            try:
+    def __init__(self, watched: Mapping[int, float], answer_timeout_s: float) -> None:
+        """Raises OSError when no reaper can be started, or does not answer in time; then there is none."""
+        self._socket, theirs = socket.socketpair()  # neither is inheritable; `theirs` becomes the standard input of the child alone
+        self._socket.settimeout(answer_timeout_s)
+        try:
+            with theirs:
+                # Said before there is anyone to hear it: a worker that dies in this very moment is outlived by no group.
+                for pgid, until in watched.items():
+                    self._say("add", pgid, until)
                 self.process = subprocess.Popen(
                     [sys.executable, "-I", "-S", str(PROGRAM)],
                     stdin=theirs.fileno(),
@@ -48,16 +53,27 @@ class _Link:
                     cwd="/",
                     start_new_session=True,
                 )
-            except OSError:
-                ours.close()
-                raise
-        ours.settimeout(answer_timeout_s)
-        self._socket = ours
+        except OSError:
+            self._socket.close()
+            raise
+        try:
+            for _ in watched:
+                self._hear()
+        except OSError:
+            self.replace()
+            raise
 
     def tell(self, *words: object, answered: bool) -> None:
         """Raises OSError when the reaper is dead or does not answer in time; the link is useless then."""
+        self._say(*words)
+        if answered:
+            self._hear()
+
+    def _say(self, *words: object) -> None:
         self._socket.sendall((" ".join(map(str, words)) + "\n").encode())
-        if answered and not self._socket.recv(1):
+
+    def _hear(self) -> None:
+        if not self._socket.recv(1):
             raise ConnectionResetError("the reaper is gone")
 
     def replace(self) -> None:
@@ -153,13 +169,7 @@ class Reaper:
         self._start()  # tells the successor all that is alive, so nothing is left to say
 
     def _start(self) -> None:
-        self._link = link = _Link(self._answer_timeout_s)
-        try:
-            for pgid, until in self._trusted_until.items():
-                link.tell("add", pgid, until, answered=True)
-        except OSError:
-            self._drop()
-            raise
+        self._link = _Link(self._trusted_until, self._answer_timeout_s)
 
     def _drop(self) -> None:
         if self._link:

@@ -21,24 +21,39 @@ CHUNK_BYTES = 64 * 1024
 
 
 class Tail:
-    """The last bytes of all streams together, in the order in which they came."""
+    """The last bytes of all streams together, in the order in which they came; no stream splits a character of another."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._kept = bytearray()
+        self._begun: dict[int, bytes] = {}  # stream -> the first bytes of a character whose rest has not come
         self._lock = threading.Lock()
 
-    def add(self, chunk: bytes) -> None:
+    def add(self, stream: int, chunk: bytes) -> None:
         with self._lock:
+            chunk = self._begun.pop(stream, b"") + chunk
+            if begun := _unfinished(chunk):
+                self._begun[stream] = chunk[-begun:]
+                chunk = chunk[:-begun]
             self._kept += chunk
             if len(self._kept) > 2 * self._max_bytes:
-                del self._kept[: -self._max_bytes]
+                del self._kept[: -self._max_bytes - 3]
 
     def text(self) -> str:
         """At most `max_bytes` of UTF-8, cut on a character boundary; bytes that are no UTF-8 become U+FFFD."""
         with self._lock:
-            kept = bytes(self._kept)
+            kept = bytes(self._kept) + b"".join(self._begun.values())
         return kept[-self._max_bytes - 3 :].decode("utf-8", "replace").encode()[-self._max_bytes :].decode("utf-8", "ignore")
+
+
+def _unfinished(chunk: bytes) -> int:
+    """How many bytes at the end begin a UTF-8 character without ending it."""
+    for count in range(1, min(3, len(chunk)) + 1):
+        byte = chunk[-count]
+        if byte & 0b1100_0000 != 0b1000_0000:  # not a continuation: it tells how long its character is
+            size = 4 if byte >= 0b1111_0000 else 3 if byte >= 0b1110_0000 else 2 if byte >= 0b1100_0000 else 1
+            return count if size > count else 0
+    return 0
 
 
 class Relay:
@@ -85,7 +100,7 @@ class Relay:
         """The number of bytes copied; 0 at the end of either side, and the pipe is closed."""
         chunk = os.read(self._source, CHUNK_BYTES)
         if chunk and self._tail is not None:
-            self._tail.add(chunk)
+            self._tail.add(self.target, chunk)
         if not chunk or not _write_all(self.target, chunk):
             os.close(self._source)  # our reader left: the command meets it at its next write, as it would without us
             return 0

@@ -129,7 +129,7 @@ def _run(options: Options) -> int:
     finished_s = time.time()
     if child.failure is not None:
         why = "command not found" if code == 127 else child.failure.strerror
-        child.tail.add(f"wake exec: {options.command[0]}: {why}\n".encode("utf-8", "replace"))
+        child.tail.add(2, f"wake exec: {options.command[0]}: {why}\n".encode("utf-8", "replace"))
         say(f"exec: {options.command[0]}: {why}")
     child.drain(DRAIN_S + 1.0)
     delivery = reporter.report(exec_report.completion(options, code, child.tail.text(), started_s, finished_s))

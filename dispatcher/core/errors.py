@@ -62,3 +62,7 @@ class UnknownCompletion(WakeError):
 
 class NotSettled(WakeError):
     """The completion ended without a heartbeat: dead letter or dropped. A dead letter can be revived."""
+
+
+class NotRevived(WakeError):
+    """A dead letter could not be revived; the message says why and what would help."""

@@ -166,6 +166,11 @@ class Inbox:
                 == "REVIVED"
             )
 
+    def reroute(self, completion_id: str, agent_id: str, via: str) -> None:
+        """Corrects the receipt of a completion whose revival was deposited with another owner."""
+        with unavailable(f"revive completion={completion_id} agent={agent_id}"):
+            self._caller.call("reroute", self._keys.inbox, id=completion_id, agent=agent_id, via=via)
+
     def drop(self, completion_id: str) -> bool:
         with unavailable(f"drop completion={completion_id}"):
             return self._caller.call("drop_inbox", self._keys.inbox, id=completion_id).status == "DROPPED"

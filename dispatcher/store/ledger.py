@@ -107,20 +107,27 @@ class Ledger:
             if state == "accepted":
                 return Whereabouts(completion_id, Fate.ACCEPTED, accepted_at_ms=int(at))
             home = self.home_of(agent_id)
-            raw = self._client.hget(self._keys.agent(home[0], agent_id)["fates"], completion_id) if home else None
-        if not home or not raw:
-            return Whereabouts(completion_id, Fate.ROUTED, agent_id, home[0] if home else None, via, int(at))
-        stage, _, _, moved_at, detail = raw.split("|", 4)
+            keys = self._keys.agent(home[0], agent_id) if home else {}
+            raw = self._client.hget(keys["fates"], completion_id) if keys else None
+            if not home or not raw:
+                return Whereabouts(completion_id, Fate.ROUTED, agent_id, home[0] if home else None, via, int(at))
+            stage, _, _, moved_at, detail = raw.split("|", 4)
+            if stage == Fate.RUNNING and self._client.zscore(keys["parked"], detail) is not None:
+                stage = Fate.PENDING  # its batch waits for the next attempt
         return Whereabouts(completion_id, Fate(stage), agent_id, home[0], via, int(at), int(moved_at), detail)
 
     def has_marker(self, agent_id: str, completion_id: str, entry: str) -> bool:
         """Whether this inbox entry was deposited with this agent already."""
+        return bool(entry) and entry in self.entry_of(agent_id, completion_id).split(",")
+
+    def entry_of(self, agent_id: str, completion_id: str) -> str:
+        """The inbox entries behind a completion of this agent, comma separated; empty for one that was never deposited with it."""
         home = self.home_of(agent_id)
         if not home:
-            return False
+            return ""
         with unavailable(f"look up agent={agent_id} completion={completion_id}"):
             raw = self._client.hget(self._keys.agent(home[0], agent_id)["fates"], completion_id)
-        return bool(raw) and entry in raw.split("|")[2].split(",")
+        return str(raw.split("|")[2]) if raw else ""
 
     def records(self, agent_id: str, newest: int = 1000, since_ms: int = 0) -> list[dict[str, Any]]:
         """The newest ledger lines of one agent, oldest first, among the last `newest` of its slot in each pool it may have been in."""

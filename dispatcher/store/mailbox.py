@@ -77,43 +77,61 @@ class Mailbox:
         self._caller, self._keys, self._limits = caller, keys, limits
         self.now_ms = now_ms
 
-    def deposit_all(self, deposits: Sequence[Deposit]) -> list[Reply]:
-        """Puts wakes into their mailboxes in one round trip; the replies in order, as deposit.lua declares them."""
-        calls = [
-            Call(
-                "deposit",
-                self._keys.agent(d.pool, d.address.agent_id),
-                {
-                    "now": self.now_ms,
-                    "agent": d.address.agent_id,
-                    "pool": d.pool,
-                    "configured": d.configured,
-                    "read_at": d.read_at_ms,
-                    "max_hold_ms": self._limits.max_hold_ms,
-                    "entry": d.entry,
-                    "id": d.wake.wake_id,
-                    "revival": d.revival,
-                    "accepted_at": d.wake.accepted_at_ms,
-                    "session": d.address.session_key,
-                    "intent": d.lane,
-                    "delay_ms": max(0, d.delay_ms),
-                    "wake": d.wake.model_dump_json(exclude_defaults=True),
-                    "output": d.output,
-                    "max_mailbox": self._limits.max_mailbox,
-                    "max_dead": self._limits.max_dead,
-                },
-            )
-            for d in deposits
-        ]
+    def put_all(self, deposits: Sequence[tuple[Deposit, str | None]]) -> list[Reply]:
+        """Each wake into its mailbox, or, with the reason why it is quiet, into the books only; one round trip.
+
+        The replies in order, as deposit.lua and suppress.lua declare them.
+        """
+        calls = [self._suppress(d, quiet) if quiet else self._deposit(d) for d, quiet in deposits]
         with unavailable(f"deposit {len(deposits)} wakes"):
             return self._caller.call_all(calls)
 
-    def suppress(self, agent_id: str, pool: str, configured: str, entry: str, completion_id: str, revival: int, reason: str) -> Reply:
-        """Records a quiet completion: it has a fate and wakes nobody."""
-        with unavailable(f"suppress agent={agent_id} completion={completion_id}"):
-            return self._step(
-                "suppress", pool, agent_id, pool=pool, configured=configured, entry=entry, id=completion_id, revival=revival, reason=reason
-            )
+    def deposit_all(self, deposits: Sequence[Deposit]) -> list[Reply]:
+        """As `put_all`, nothing quiet among them."""
+        return self.put_all([(d, None) for d in deposits])
+
+    def _deposit(self, d: Deposit) -> Call:
+        agent_id = d.address.agent_id
+        return Call(
+            "deposit",
+            self._keys.agent(d.pool, agent_id),
+            {
+                "now": self.now_ms,
+                "agent": agent_id,
+                "pool": d.pool,
+                "configured": d.configured,
+                "read_at": d.read_at_ms,
+                "max_hold_ms": self._limits.max_hold_ms,
+                "entry": d.entry,
+                "id": d.wake.wake_id,
+                "revival": d.revival,
+                "accepted_at": d.wake.accepted_at_ms,
+                "session": d.address.session_key,
+                "intent": d.lane,
+                "delay_ms": max(0, d.delay_ms),
+                "wake": d.wake.model_dump_json(exclude_defaults=True),
+                "output": d.output,
+                "max_mailbox": self._limits.max_mailbox,
+                "max_dead": self._limits.max_dead,
+            },
+        )
+
+    def _suppress(self, d: Deposit, reason: str) -> Call:
+        agent_id = d.address.agent_id
+        return Call(
+            "suppress",
+            self._keys.agent(d.pool, agent_id),
+            {
+                "now": self.now_ms,
+                "agent": agent_id,
+                "pool": d.pool,
+                "configured": d.configured,
+                "entry": d.entry,
+                "id": d.wake.wake_id,
+                "revival": d.revival,
+                "reason": reason,
+            },
+        )
 
     def acquire(self, agent_id: str, pool: str, holder: str, nonce: str) -> Leased | NotLeased:
         """Takes the agent's lease if work is due. The same nonce again gets the same token again."""

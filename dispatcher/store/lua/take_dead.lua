@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- take_dead: remove a dead letter whose revival has gone into the inbox, because its key has another owner now.   O(1)
+-- take_dead: remove a dead letter whose revival lies with another owner already, because its key has one now.   O(1)
 -- KEYS   dead deads fates counters
 -- ARGV   agent id revival
 -- REPLY  {"TAKEN"} | {"NOT_DEAD"}
--- The inbox entry comes first: a crash in between leaves both, and repeating the revival is a duplicate there.
+-- The new owner's wake comes first: a crash in between leaves both, and repeating the revival is a duplicate there.
 local raw = redis.call('HGET', K.dead, A.id)
 if not raw or cjson.decode(raw).revival >= tonumber(A.revival) then return { 'NOT_DEAD' } end
 -- writes

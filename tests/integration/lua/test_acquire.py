@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dispatcher.store.mailbox import NotLeased
+from dispatcher.store.mailbox import Ended, NotLeased
 from tests.support.store import AGENT, HOUR_MS, MAIN, POOL, SIDE, T0, Rig, ids
 
 DERIVED = ("bell", "look")  # an attempt clears the announcement and derives again when to look, whatever it answers
@@ -87,7 +87,6 @@ def test_any_attempt_clears_the_announcement(rig: Rig, status: str) -> None:
     if status == "EMPTY":
         rig.settle(*rig.running())
     rig.client.hset(rig.key("bell"), AGENT, f"{T0 + 60_000}|60000")
-    rig.caller.call  # noqa: B018  # named to say that the check of the whole state runs in the next line, after the step
     answer = rig.acquire("h2")
     assert (answer.status if isinstance(answer, NotLeased) else "LEASED") == status
     assert not rig.client.exists(rig.key("bell"))
@@ -108,11 +107,13 @@ def test_claimed_and_not_started(rig: Rig) -> None:
 def test_an_expired_claim_with_nothing_due_is_released(rig: Rig) -> None:
     rig.wake("c1")
     leased = rig.leased("h1")
-    rig.mailbox.now_ms += rig.limits.claim_ms
+    rig.now_ms += rig.limits.claim_ms
     rig.client.zadd(rig.key("lane_event"), {MAIN: rig.now_ms + 500})
     assert rig.acquire("h2") == NotLeased("NOT_DUE", str(rig.now_ms + 500))
-    assert rig.ledger.agent(AGENT).holder is None  # type: ignore[union-attr]  # the agent is known
-    assert rig.mailbox.begin(leased.lease, MAIN, ("event",), 10, 1000).status == "STALE_TOKEN"  # type: ignore[union-attr]  # not begun
+    status = rig.ledger.agent(AGENT)
+    assert status
+    assert status.holder is None
+    assert rig.mailbox.begin(leased.lease, MAIN, ("event",), 10, 1000) == Ended("STALE_TOKEN")
 
 
 def test_a_take_over_puts_the_same_batch_back(rig: Rig) -> None:
@@ -143,9 +144,7 @@ def test_tokens_grow_when_the_clock_steps_back(rig: Rig) -> None:
 def test_tokens_grow_when_the_lease_key_is_rolled_back(rig: Rig) -> None:
     """A server that lost its last second of writes must not issue a token twice."""
     rig.wake("c1")
-    before = rig.client.dump(rig.key("lease")) if rig.client.exists(rig.key("lease")) else None
     first = rig.leased("h1").lease
-    assert before is None
     rig.client.delete(rig.key("lease"))
     rig.client.hdel(rig.key("leases"), AGENT)
     rig.now_ms += 1
@@ -164,11 +163,11 @@ def test_slot_time_never_runs_backwards(rig: Rig) -> None:
     assert rig.client.hget(rig.key("clock"), "offset") == str(HOUR_MS)
 
 
-def test_slot_time_stands_over_real_steps(rig: Rig) -> None:
-    """The same with the server's own clock, which a slot that ran ahead waits for in nothing."""
+def test_slot_time_goes_on_from_where_it_was(rig: Rig) -> None:
+    """The same with the server's own clock."""
+    rig.now_ms = 0
     rig.wake("c1")
     rig.client.hset(rig.key("clock"), "last", rig.ledger.now_ms() + HOUR_MS)
-    rig.now_ms = 0
     first, second = rig.leased("h1", "n"), rig.leased("h1", "n")
     assert rig.ledger.now_ms() + HOUR_MS + 60_000 > second.snapshot.now_ms >= first.snapshot.now_ms > rig.ledger.now_ms() + HOUR_MS - 60_000
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dispatcher.store.inbox import InboxEntry
 from dispatcher.store.scripts import Reply
-from tests.support.store import AGENT, POOL, Rig
+from tests.support.store import AGENT, POOL, Rig, deposit
 
 
 def suppress(rig: Rig, entry: InboxEntry, pool: str = POOL, configured: str = POOL) -> Reply:
-    return rig.mailbox.suppress(AGENT, pool, configured, entry.entry, entry.completion_id, entry.revival, "empty-success")
+    return rig.mailbox.put_all([(deposit(entry, pool=pool, configured=configured), "empty-success")])[0]
 
 
 def test_suppressed(rig: Rig) -> None:

@@ -68,6 +68,7 @@ def test_a_more_specific_table_replaces_only_the_keys_that_it_names(config: Conf
     assert numbers("other") == (1, 1, 1)
     assert numbers("lab-a") == (3, 3, 1)
     assert numbers("lab-longer-x") == (3, 3, 1)
+    assert numbers("a-longer-x") == (9, 1, 1)
     assert numbers("lab-b") == (3, 4, 1)
     assert numbers("lab-bx") == (3, 4, 5)
     assert numbers("other-x") == (2, 1, 1)

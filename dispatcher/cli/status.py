@@ -1,0 +1,179 @@
+"""Whether work would be done now, and who has some."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import unquote, urlsplit
+
+import typer
+
+from dispatcher.cli.output import age, complain, document, facts, say, table, when
+from dispatcher.cli.reach import AsJson, ConfigFile, Reach, reach
+from dispatcher.core.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from dispatcher.store.ledger import AgentStatus
+
+Shown = dict[str, Any]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(status)
+
+
+def status(
+    agent: Annotated[str | None, typer.Argument(metavar="[AGENT]", help="Only this agent, in detail.")] = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell whether everything is ready, and who has work.
+
+    Ready: the server answers, and there are a router and a worker of every pool that has work. Exit code 1 when it is not.
+    With AGENT: what that agent does and waits for; exit code 1 when nobody knows it.
+
+    \b
+    Examples:
+      wake status
+      wake status ops --json
+    """
+    if agent is not None:
+        _one_agent(reach(config), agent, as_json)
+        return
+    try:
+        reached = reach(config)
+        shown = _everything(reached)
+    except StoreUnavailable as error:
+        if not as_json:
+            raise
+        complain(str(error))
+        document({"ready": False, "missing": ["server"], "error": str(error)})
+        raise typer.Exit(75) from None
+    if as_json:
+        document(shown)
+    else:
+        _print(shown)
+    if not shown["ready"]:
+        raise typer.Exit(1)
+
+
+def _everything(reached: Reach) -> Shown:
+    ledger = reached.store.ledger
+    now_ms = ledger.now_ms()
+    routers, workers = _holders(ledger.presences())
+    agents = [_agent(found, now_ms) for found in ledger.agents()]
+    served = {pool for worker in workers for pool in worker["pools"]}
+    missing = [] if routers else ["router"]
+    missing += [] if workers else ["worker"]
+    missing += [f"worker of pool {pool}" for pool in sorted({agent["pool"] for agent in agents} - served)] if workers else []
+    return {
+        "ready": not missing,
+        "missing": missing,
+        "server": _place(reached.store.url),
+        "routers": routers,
+        "workers": workers,
+        "inbox": ledger.inbox_depth(),
+        "dead_letters": ledger.letters.count(),
+        "agents": sorted(agents, key=lambda shown: str(shown["agent_id"])),
+    }
+
+
+def _holders(presences: Iterable[str]) -> tuple[list[str], list[Shown]]:
+    """Routers, and workers with the pools that they serve: `<role>.<pools>.<host>.<pid>.<random>`."""
+    routers: list[str] = []
+    workers: list[Shown] = []
+    for holder in presences:
+        role, _, rest = holder.partition(".")
+        if role == "router":
+            routers.append(holder)
+        elif role == "worker":
+            workers.append({"holder": holder, "pools": rest.partition(".")[0].split("+")})
+    return routers, workers
+
+
+def _agent(found: AgentStatus, now_ms: int) -> Shown:
+    state, reason, until_ms = _state(found, now_ms)
+    return {
+        "agent_id": found.agent_id,
+        "pool": found.pool,
+        "state": state,
+        "reason": reason,
+        "until_ms": until_ms,
+        "pending": found.pending,
+        "parked": found.parked,
+        "oldest_age_s": None if found.oldest_at_ms is None else round(max(0, now_ms - found.oldest_at_ms) / 1000, 3),
+    }
+
+
+def _state(found: AgentStatus, now_ms: int) -> tuple[str, str | None, int | None]:
+    """(state, why it waits, until when). A lease that has not begun a batch yet is a decision being made: still waiting."""
+    if found.running:
+        return "running", None, None
+    due_ms = found.due_at_ms
+    if due_ms is None:
+        return "idle", None, None
+    if due_ms <= now_ms or found.holder:
+        return "waiting", None, None
+    ahead = sorted((until_ms, reason) for until_ms, reason in found.deferrals.values() if until_ms > now_ms)
+    if ahead:
+        until_ms, reason = next((item for item in ahead if item[0] >= due_ms), ahead[-1])
+        return "deferred", reason, until_ms
+    if found.parked:
+        return "deferred", "retry", due_ms
+    return "waiting", None, due_ms
+
+
+def _one_agent(reached: Reach, agent: str, as_json: bool) -> None:
+    from dispatcher.core.session_key import valid_agent_id
+    from dispatcher.names import agent_queue
+
+    agent_id, config, ledger = agent.lower(), reached.config, reached.store.ledger
+    found = ledger.agent(agent_id) if valid_agent_id(agent) else None
+    if found is None and not config.knows(agent):
+        complain(f"status agent={agent[:80]!r}: neither the configuration nor the store knows it")
+        if as_json:
+            document({"error": "unknown agent", "agent_id": agent})
+        raise typer.Exit(1)
+    pool = found.pool if found else config.pool_of(agent_id)
+    queue = agent_queue(config.redis.prefix, pool, reached.store.keys.slot_of(agent_id), config.pool(pool).partitions)
+    shown: Shown = {"agent_id": agent_id, "pool": pool, "state": "idle", "reason": None, "until_ms": None, "pending": 0, "parked": 0}
+    shown |= {"oldest_age_s": None, **(_agent(found, ledger.now_ms()) if found else {})}
+    deferrals = found.deferrals if found else {}
+    shown |= {
+        "known": config.knows(agent),
+        "enabled": config.agent(agent_id).enabled,
+        "queue": queue,
+        "running": {"batch_id": found.running, "token": found.token, "holder": found.holder} if found and found.running else None,
+        "deferrals": [{"intent": kind, "until_ms": until, "reason": reason} for kind, (until, reason) in sorted(deferrals.items())],
+    }
+    if as_json:
+        document(shown)
+        return
+    facts((name, when(value) if name == "until_ms" else value) for name, value in shown.items() if name not in ("running", "deferrals"))
+    facts(shown["running"].items() if shown["running"] else ())
+    facts((f"deferred {d['intent']}", f"until {when(d['until_ms'])}: {d['reason']}") for d in shown["deferrals"])
+
+
+def _print(shown: Shown) -> None:
+    say("ready" if shown["ready"] else f"not ready: no {', no '.join(shown['missing'])}")
+    pools = sorted({pool for worker in shown["workers"] for pool in worker["pools"]})
+    workers = f"{len(shown['workers'])} ({', '.join(pools)})" if pools else 0
+    facts([("server", shown["server"]), ("routers", len(shown["routers"])), ("workers", workers)])
+    facts([("inbox", shown["inbox"]), ("dead letters", shown["dead_letters"])])
+    if shown["agents"]:
+        columns = ("agent", "pool", "state", "until", "pending", "parked", "oldest")
+        table(columns, [_cells(agent) for agent in shown["agents"]])
+
+
+def _cells(agent: Shown) -> tuple[object, ...]:
+    state = f"{agent['state']}: {agent['reason']}" if agent["reason"] else agent["state"]
+    oldest = None if agent["oldest_age_s"] is None else age(agent["oldest_age_s"])
+    return agent["agent_id"], agent["pool"], state, when(agent["until_ms"]), agent["pending"], agent["parked"], oldest
+
+
+def _place(url: str) -> str:
+    """The server without its password."""
+    parts = urlsplit(url)
+    return (
+        f"unix:{unquote(parts.path)}" if parts.scheme == "unix" else f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path}"
+    )

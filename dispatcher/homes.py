@@ -1,0 +1,45 @@
+"""Where an agent lies: its pool as the store recorded it, and as the configuration wants it. Follows moves, makes those due."""
+
+from __future__ import annotations
+
+from dispatcher.config import Config
+from dispatcher.names import agent_queue
+from dispatcher.store.opened import Store
+
+
+class Homes:
+    """(pool, configured pool) by agent. What is remembered may be old: the steps compare, and answer MOVED."""
+
+    def __init__(self, store: Store, config: Config) -> None:
+        self._store, self._config = store, config
+        self._known: dict[str, tuple[str, str]] = {}
+
+    def queue_of(self, agent_id: str) -> str:
+        """The queue of the agent's partition as of now."""
+        pool, _ = self.home(agent_id)
+        redis = self._config.redis
+        return agent_queue(redis.prefix, pool, self._store.keys.slot_of(agent_id), self._config.pool(pool).partitions)
+
+    def home(self, agent_id: str) -> tuple[str, str]:
+        """As recorded, else as the configuration wants it. Changes nothing."""
+        found = self._known.get(agent_id) or self._store.ledger.home_of(agent_id)
+        wanted = self._config.pool_of(agent_id)
+        if found is None or found[1] == wanted:
+            found = self._known[agent_id] = found or (wanted, wanted)
+        return found
+
+    def settled_home(self, agent_id: str) -> tuple[str, str]:
+        """As `home`, after moving the agent if the configuration changed since it was recorded."""
+        pool, configured = self.home(agent_id)
+        return (pool, configured) if configured == self._config.pool_of(agent_id) else self.moved(agent_id, pool, configured)
+
+    def moved(self, agent_id: str, pool: str, configured: str) -> tuple[str, str]:
+        """The agent was found in `pool`. An operator's move holds; a configuration that changed since moves it now, unless it runs."""
+        wanted = self._config.pool_of(agent_id)
+        if configured != wanted and self._store.mailbox.move(agent_id, pool, wanted, wanted) in ("MOVED", "ALREADY"):
+            pool, configured = wanted, wanted
+        if configured == wanted:
+            self._known[agent_id] = (pool, configured)
+        else:
+            self._known.pop(agent_id, None)
+        return pool, configured
