@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import dispatcher
-from dispatcher.cli import agents, audit, bindings, completions, dead, processes, spooled, status, tracing
+from dispatcher.cli import agents, audit, bindings, completions, dead, demo, processes, spooled, status, tracing
 from dispatcher.cli.output import complain, document
 from dispatcher.cli.reach import ConfigFile, name_configuration
 from dispatcher.core import errors
@@ -55,7 +55,7 @@ def wake(
     name_configuration(config)
 
 
-for group in (processes, completions, tracing, bindings, status, agents, audit, dead, spooled):
+for group in (processes, completions, tracing, bindings, status, agents, audit, dead, spooled, demo):
     group.register(app)
 
 

@@ -26,7 +26,8 @@ def register(app: typer.Typer) -> None:
 def audit(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Check that every accepted completion is accounted for.
 
-    accepted = unrouted + pending + running + settled + suppressed + dead + dropped; exit code 1 when it is not so. The parts are not read at one moment, so it reads again until two readings agree, for at most 2 s.
+    accepted = unrouted + pending + running + settled + suppressed + dead + dropped. Exit code 1 when it is not so.
+    The parts are not read at one moment, so it reads again until two readings agree, for at most 2 s.
     """
     ledger = reach(config).store.ledger
     found = agreed(ledger.balance)

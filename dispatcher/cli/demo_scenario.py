@@ -44,7 +44,12 @@ class BurstCommand:
     owner: str
 
 
-AGENTS = (DemoAgent("ops", "agents", 0.5), DemoAgent("build", "agents", 0.8), DemoAgent("data", "agents", 0.3), DemoAgent("research", "research", 1.0))
+AGENTS = (
+    DemoAgent("ops", "agents", 0.5),
+    DemoAgent("build", "agents", 0.8),
+    DemoAgent("data", "agents", 0.3),
+    DemoAgent("research", "research", 1.0),
+)
 
 
 def _shell(script: str) -> tuple[str, ...]:

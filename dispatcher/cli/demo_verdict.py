@@ -102,7 +102,9 @@ class Verdict:
             "repeated": list(self.repeated),
             "reruns": self.reruns,
             "overlapping_heartbeats": self.overlaps,
-            "agents": {name: {"completions": t.completions, "heartbeats": t.heartbeats, "foreign": t.foreign} for name, t in self.agents.items()},
+            "agents": {
+                name: {"completions": t.completions, "heartbeats": t.heartbeats, "foreign": t.foreign} for name, t in self.agents.items()
+            },
             "dead_letters": [
                 {"completion_id": p.completion_id, "reason": p.dead_reason, "session_key": p.session_key, "expected": p.agent_id is None}
                 for p in self.dead
@@ -140,7 +142,16 @@ def judge(evidence: Evidence, agent_ids: Sequence[str]) -> Verdict:
         problems.append(f"{evidence.overlaps} turns began while another one of the same agent ran")
     problems += _dead_letter_problems(evidence) + _book_problems(evidence)
     return Verdict(
-        problems, ears.agents, ears.foreign, lost, repeated, _dead(evidence), evidence.books, len(evidence.planned), evidence.overlaps, ears.reruns
+        problems,
+        ears.agents,
+        ears.foreign,
+        lost,
+        repeated,
+        _dead(evidence),
+        evidence.books,
+        len(evidence.planned),
+        evidence.overlaps,
+        ears.reruns,
     )
 
 

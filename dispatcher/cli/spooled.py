@@ -53,7 +53,8 @@ def flush(config: ConfigFile = None, as_json: AsJson = False) -> None:
 
     def submit(words: dict[str, Any]) -> object:
         try:
-            reached or reached.append(reach(None, writes=True))  # asked for once, and only if there is something to deliver
+            if not reached:  # asked for once, and only when there is something to deliver
+                reached.append(reach(None, writes=True))
             return submit_completion(words)
         except InvalidCompletion:
             raise

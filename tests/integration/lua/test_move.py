@@ -150,9 +150,10 @@ def test_slot_time_does_not_run_backwards_for_the_agent(rig: Rig) -> None:
     rig.now_ms -= HOUR_MS
     rig.wake("c2", delay_ms=100)
     assert move(rig) == "MOVED"
-    rig.now_ms += 1
-    leased = rig.leased(pool=SOLO)
-    assert leased.snapshot.now_ms == T0 + 1
+    leased = rig.leased("h1", "n", pool=SOLO)
+    assert leased.snapshot.now_ms == T0
+    rig.now_ms += 5
+    assert rig.leased("h1", "n", pool=SOLO).snapshot.now_ms == T0 + 5
     assert leased.snapshot.lanes[0].session_key == MAIN
 
 
