@@ -18,6 +18,7 @@ from workers.presence import Presence, holder_name
 from workers.runners import Signal
 
 PRESENCE_WAIT_S = 5.0
+leaving = threading.Event()  # this process begins no heartbeat any more; set in a signal handler, so no lock of ours is involved
 
 
 class Host:

@@ -32,7 +32,7 @@ class Options:
 
 def run(options: Options) -> None:
     """Becomes a worker; returns when it has ended. Raises ConfigError, LayoutMismatch, StoreUnavailable."""
-    _follow_supervisor()
+    follow_supervisor()
     for name in [name for name in os.environ if name.startswith("CELERY_")]:
         # A host program's Celery settings are not ours; CELERY_BROKER_URL would even win over wake.toml.
         del os.environ[name]
@@ -119,7 +119,7 @@ def _await_server() -> None:
             time.sleep(RETRY_S)
 
 
-def _follow_supervisor() -> None:
+def follow_supervisor() -> None:
     """Under a supervisor, standard input is a pipe that only it holds: when it ends, this process drains and ends too."""
     if os.environ.pop(SUPERVISED, None) is None:
         return

@@ -17,7 +17,7 @@ from dispatcher.core.errors import EmbeddedServerError, WakeError
 from dispatcher.embedded import EmbeddedServer, server_url
 from dispatcher.store.opened import open_store
 from workers import logs
-from workers.launch import SUPERVISED
+from workers.launch import SUPERVISED, follow_supervisor
 
 log = logging.getLogger("wake")
 CHECK_S = 0.2
@@ -152,5 +152,6 @@ class Supervisor:
 
 def run_up() -> int:
     """`wake up` with the configuration of this process."""
+    follow_supervisor()
     logs.install()
     return Supervisor(current_config()).run()

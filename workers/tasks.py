@@ -9,7 +9,7 @@ from dispatcher import names
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.session_key import valid_agent_id
 from workers.app import app
-from workers.host import current_host
+from workers.host import current_host, leaving
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +20,8 @@ def heartbeat(agent_id: object = None, *_: object, **__: object) -> dict[str, An
     if not isinstance(agent_id, str) or not valid_agent_id(agent_id) or agent_id != agent_id.lower():
         log.error("doorbell for %.100r refused: it names no single agent", agent_id)
         return {"agent": None, "did": "refused"}
+    if leaving.is_set():
+        return {"agent": agent_id, "did": "leaving"}  # the due index rings again, elsewhere
     host = current_host()
     try:
         host.require_presence()

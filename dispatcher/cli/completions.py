@@ -73,7 +73,7 @@ def resolve(
     if as_json:
         document([shown for shown, _ in answers] if len(answers) > 1 else answers[0][0])
     else:
-        columns = ("session key", "status", "agent", "session", "queue", "via / reason")
+        columns = ("session key", "agent", "session", "queue", "via / reason")
         cells = [(key, *_cells(shown)) for key, (shown, _) in zip(session_keys, answers, strict=True)]
         table(columns, cells)
         for _, why in answers:
@@ -125,5 +125,6 @@ def _configured_route(config: Config, key: str, agent: str | None) -> Route:
 
 
 def _cells(shown: dict[str, str | None]) -> tuple[str | None, ...]:
-    target = shown["session_key"] if shown["status"] == "routed" else None
-    return shown["status"], shown["agent_id"], target, shown["queue"], shown.get("via") or shown.get("reason")
+    if shown["status"] != "routed":
+        return "dead letter", None, None, shown["reason"]
+    return shown["agent_id"], shown["session_key"], shown["queue"], shown["via"]

@@ -58,9 +58,10 @@ def show(completion_id: CompletionId, config: ConfigFile = None, as_json: AsJson
     if as_json:
         document(shown)
         return
-    names = {"completion_id": "completion", "session_key": "session key", "agent_id": "agent", "batch_id": "batch"}
-    facts((names.get(name, name), shown[name]) for name in ("completion_id", "reason", "session_key", "agent_id", "attempts", "batch_id"))
-    facts([("dead since", when(letter.dead_at_ms)), ("text", shown["text"]), *(("error", error) for error in letter.errors)])
+    names = {"completion_id": "completion", "reason": "reason", "session_key": "session key", "agent_id": "agent"}
+    names |= {"attempts": "attempts", "batch_id": "batch"}
+    told = [(title, shown[name]) for name, title in names.items()]
+    facts([*told, ("dead since", when(letter.dead_at_ms)), ("text", shown["text"]), *(("error", error) for error in letter.errors)])
 
 
 @dead.command()

@@ -21,7 +21,7 @@ from dispatcher.cli.audit import agreed
 from dispatcher.cli.demo_processes import DRAIN_S, HURRIED_S, Burst, Commands, Dispatcher
 from dispatcher.cli.demo_standing import CommandRow, Heartbeats, Standing, agent_rows, evidence, ready
 from dispatcher.cli.demo_verdict import Evidence, Planned, Verdict, judge
-from dispatcher.cli.demo_view import View, show_verdict, view_for
+from dispatcher.cli.demo_view import View, progress, show_verdict, view_for
 from dispatcher.cli.output import document
 from dispatcher.core.errors import StoreUnavailable, WakeError
 
@@ -69,10 +69,10 @@ def _asked_to_stop(stopped: list[int]) -> Callable[[int, FrameType | None], None
 
 
 def _use_only(config: Path) -> None:
-    """This process and its children know this configuration alone: a variable of the user's could lead to a real server."""
+    """This process and its children know this configuration alone: a variable of the user's could lead to a real server or broker."""
     from dispatcher.app import use_config
 
-    for name in [name for name in os.environ if name.startswith("WAKE_")]:
+    for name in [name for name in os.environ if name.startswith(("WAKE_", "CELERY_"))]:
         del os.environ[name]
     use_config(str(config))
 
@@ -100,14 +100,14 @@ class Course:
         """The verdict, when nothing of ours runs any more."""
         drained: list[bool] = []
         with ExitStack() as stack:
+            view = view_for(self._console)
+            stack.callback(view.close)
             dispatcher = Dispatcher(self._folder)
             stack.callback(lambda: drained.append(dispatcher.stop(self._patience_s())))
             stack.callback(self._commands.stop)
             stack.callback(self._burst.stop)
-            view = view_for(self._console)
-            stack.callback(view.close)
+            stack.callback(lambda: view.show(self._standing("stopping", asking=False)))
             found = self._evidence(self._watch(dispatcher, view))
-            view.show(self._standing("stopping"))
         if not all(drained):
             found = replace(found, trouble=[*found.trouble, f"`wake up` did not drain in time; see {dispatcher.log}"])
         return judge(found, [agent.agent_id for agent in demo_scenario.AGENTS])
@@ -127,20 +127,16 @@ class Course:
             if self._done(standing):
                 return []
             if self._late():
-                return [
-                    f"not finished within {DEADLINE_S:.0f} s ({stage}): {standing.commands_done} of {len(demo_scenario.COMMANDS)} commands ended, "
-                    f"{standing.accepted} completions accepted, {standing.final} settled or set aside; see {dispatcher.log}"
-                ]
+                return [f"not finished within {DEADLINE_S:.0f} s: {progress(standing)}; see {dispatcher.log}"]
             time.sleep(LOOK_S)
 
     def _step(self) -> str:
         """Does what can be done now, and names the stage. Raises StoreUnavailable."""
-        from dispatcher.app import current_store
-        from dispatcher.config import load
+        from dispatcher.app import current_config, current_store
 
         if self._store is None:
             self._store = current_store()
-        self._ready = self._ready or ready(self._store, load().pool_names())
+        self._ready = self._ready or ready(self._store, current_config().pool_names())
         # The first commands end before any router is there: what they report waits in the inbox.
         self._commands.step()
         if not self._ready:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +64,7 @@ COMMANDS = (
     DemoCommand("fails", "agent:ops:deploy", ("ls", "/no/such/folder"), "ops"),
     DemoCommand("not found", "agent:build:main", ("no-such-compiler", "--version"), "build"),
     DemoCommand("unknown agent", "agent:ghost:main", ("date",), None, "unknown-agent"),
-    DemoCommand("sorts", "agent:data:main", _shell(f"{sys.executable} -S -c 'print(max(range(10**6)))'"), "data"),
+    DemoCommand("sorts", "agent:data:main", _shell("seq 200000 | sort -rn | head -1"), "data"),
     DemoCommand("slow", "agent:research:main", _shell("sleep 2; uname -a"), "research"),
 )
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -20,6 +20,7 @@ from dispatcher.cli.demo_verdict import Verdict
 SHOWN_COMMANDS = 5
 LINE_EVERY_S = 2.0
 BAR_CHARS = 36
+PARTS = ("unrouted", "pending", "running", "settled", "suppressed", "dead", "dropped")
 ALL = len(COMMANDS) + BURST
 
 
@@ -28,6 +29,15 @@ class View(Protocol):
 
     def show(self, standing: Standing) -> None: ...
     def close(self) -> None: ...
+
+
+def progress(standing: Standing) -> str:
+    """Where it stands, in a line."""
+    beats = sum(row.heartbeats for row in standing.agents)
+    return (
+        f"{standing.stage}: {standing.commands_done} of {len(COMMANDS)} commands ended, "
+        f"of {ALL} completions {standing.accepted} accepted, {standing.routed} routed, {standing.final} settled or dead; {beats} heartbeats"
+    )
 
 
 def view_for(console: Console) -> View:
@@ -60,12 +70,7 @@ class LineView:
         if standing.stage == self._stage and time.monotonic() < self._next_at:
             return
         self._stage, self._next_at = standing.stage, time.monotonic() + LINE_EVERY_S
-        beats = sum(row.heartbeats for row in standing.agents)
-        self._console.print(
-            f"{standing.seconds:5.1f} s  {standing.stage}: commands {standing.commands_done}/{len(COMMANDS)}, accepted {standing.accepted}/{ALL}, "
-            f"routed {standing.routed}, settled or dead {standing.final}, heartbeats {beats}",
-            soft_wrap=True,
-        )
+        self._console.print(f"{standing.seconds:5.1f} s  {progress(standing)}", soft_wrap=True)
 
     def close(self) -> None:
         """Nothing to take back."""
@@ -89,16 +94,17 @@ def _progress(standing: Standing) -> Table:
     return table
 
 
-def _table(*columns: str, numbers: int = 0) -> Table:
-    """`numbers` columns are right-aligned, after the first two."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for at, name in enumerate(columns):
-        table.add_column(name, justify="right" if 2 <= at < 2 + numbers else "left", no_wrap=True, overflow="ellipsis")
+def _table(*columns: tuple[str, int], numbers: int = 0) -> Table:
+    """`columns` are names and widths, 0 for what is left; `numbers` columns are right-aligned, after the first two."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), expand=any(not width for _, width in columns))
+    for at, (name, width) in enumerate(columns):
+        justify: JustifyMethod = "right" if 2 <= at < 2 + numbers else "left"
+        table.add_column(name, justify=justify, width=width or None, ratio=None if width else 1, no_wrap=True, overflow="ellipsis")
     return table
 
 
 def _agents(rows: Sequence[AgentRow]) -> Table:
-    table = _table("agent", "pool", "pending", "running", "heartbeats", "completions", "now", numbers=4)
+    table = _table(("agent", 8), ("pool", 8), ("pending", 7), ("running", 7), ("heartbeats", 10), ("received", 8), ("now", 0), numbers=4)
     for row in rows:
         table.add_row(row.agent_id, row.pool, str(row.pending), str(row.running), str(row.heartbeats), str(row.completions), row.waits)
     return table
@@ -106,18 +112,19 @@ def _agents(rows: Sequence[AgentRow]) -> Table:
 
 def _commands(rows: Sequence[CommandRow]) -> Table:
     """What runs, and what ended last."""
-    table = _table("wake exec", "session key", "command", "s", "")
+    table = _table(("wake exec", 13), ("session key", 19), ("command", 0), ("s", 5), ("", 8))
     for row in [*[r for r in rows if r.how], *[r for r in rows if not r.how]][-SHOWN_COMMANDS:]:
-        table.add_row(
-            row.title, row.session_key, row.words, f"{row.seconds:.1f}", Text(row.how or "running", style="" if row.how else "bold")
-        )
+        how = Text(row.how or "running", style="" if row.how else "bold")
+        table.add_row(row.title, row.session_key, row.words, f"{row.seconds:.1f}", how)
     return table
 
 
 def show_verdict(console: Console, verdict: Verdict, seconds: float) -> None:
     """The table at the end."""
     pools = {agent.agent_id: agent.pool for agent in AGENTS}
-    table = _table("agent", "pool", "completions", "heartbeats", "per heartbeat", "foreign", numbers=4)
+    table = _table(
+        ("agent", 8), ("pool", 8), ("completions", 11), ("heartbeats", 10), ("per heartbeat", 13), ("foreign wakes", 13), numbers=4
+    )
     for agent_id, tally in verdict.agents.items():
         ratio = tally.completions / tally.heartbeats if tally.heartbeats else 0.0
         table.add_row(agent_id, pools.get(agent_id, "?"), str(tally.completions), str(tally.heartbeats), f"{ratio:.1f}", str(tally.foreign))
@@ -126,21 +133,25 @@ def show_verdict(console: Console, verdict: Verdict, seconds: float) -> None:
         "total", "", str(verdict.completions), str(verdict.heartbeats), f"{verdict.ratio:.1f}", str(len(verdict.foreign)), style="bold"
     )
     console.print(table)
-    letters = _table("dead letter", "session key", "expected")
+    letters = _table(("dead letters", 14), ("session key", 19), ("expected", 8))
     for letter in verdict.dead:
         letters.add_row(str(letter.dead_reason), letter.session_key, "yes" if letter.agent_id is None else "NO")
     console.print(letters)
-    books = verdict.books
-    console.print(
-        f"{verdict.planned} completions = {books.get('settled', 0)} settled + {books.get('dead', 0)} dead letters, balance {books.get('balance', '?')}; "
-        f"{verdict.heartbeats} heartbeats, {verdict.ratio:.1f} completions each;"
-    )
-    console.print(
-        f"foreign wakes {len(verdict.foreign)}, lost {len(verdict.lost)}, in two batches {len(verdict.repeated)}, "
-        f"two heartbeats of one agent at a time {verdict.overlaps}"
-    )
+    for line in _sums(verdict):
+        console.print(line, soft_wrap=True)
     for problem in verdict.problems:
         console.print(f"problem: {problem}", style="red", soft_wrap=True)
-    console.print(
-        Text(f"{'as promised' if verdict.ok else 'NOT as promised'}, in {seconds:.1f} s", style="bold green" if verdict.ok else "bold red")
+    end = "as promised" if verdict.ok else "NOT as promised"
+    console.print(f"{end}, in {seconds:.1f} s", style="bold green" if verdict.ok else "bold red")
+
+
+def _sums(verdict: Verdict) -> Iterator[str]:
+    books = verdict.books
+    if books:
+        parts = " + ".join(f"{books[name]} {name}" for name in PARTS if books[name] or name in ("settled", "dead"))
+        yield f"{books['accepted']} accepted = {parts}, balance {books['balance']}"
+    yield f"{verdict.completions} completions in {verdict.heartbeats} heartbeats: {verdict.ratio:.1f} in each"
+    yield (
+        f"foreign wakes {len(verdict.foreign)}, lost {len(verdict.lost)}, in two batches {len(verdict.repeated)}, "
+        f"overlapping heartbeats {verdict.overlaps}"
     )

@@ -24,10 +24,12 @@ from dispatcher.core.errors import ConfigError, InboxFull, InvalidCompletion, St
 if TYPE_CHECKING:
     from dispatcher.cli.exec_command import Options
 
-SUBMIT_S = 15.0  # imports and submit together, counted from the command's end; after that the spool has it
+LOAD_S = 60.0  # for the imports, from the command's end: they are slow only where many start at once
+SUBMIT_S = 15.0  # for the server's answer; after either the spool has it
 FLUSH_S = 2.0  # no file of the spool is begun after this long
-HURRY_S = 1.0  # what a signal after the command's end leaves of either
+HURRY_S = 1.0  # what a signal after the command's end leaves of any of these
 MAX_COMMAND_CHARS = 4096
+_LOADED, _HURRY = object(), object()  # among the answers of the thread: all is imported; a signal came
 _LATER = "the next 'wake exec' or 'wake spool flush' delivers it"
 
 
@@ -56,23 +58,26 @@ class Reporter:
 
     def hurry(self, _number: int) -> None:
         """A signal after the command's end: no more long waiting. Called in another thread."""
-        self._answers.put(_Hurry())
+        self._answers.put(_HURRY)
 
     def report(self, kwargs: dict[str, Any]) -> Delivery:
         """Never raises: whatever goes wrong ends in the spool, and in a line on stderr."""
         self._orders.put(kwargs)
-        answer = self._answer(SUBMIT_S)
+        answer = self._answer(LOAD_S, "the imports took more than")
+        if answer is _LOADED:
+            answer = self._answer(SUBMIT_S, "the server gave no answer within")
         if isinstance(answer, InvalidCompletion):
             return self._set_aside(kwargs, answer)
         if isinstance(answer, Exception):
             return self._keep(kwargs, answer)
-        _tell_flush(self._answer(FLUSH_S + 1.0))
+        _tell_flush(self._answer(FLUSH_S + 1.0, "the server gave no answer within"))
         return Delivery("duplicate" if getattr(answer, "duplicate", False) else "accepted", kwargs)
 
     def _work(self) -> None:
         try:
             from dispatcher.submit import submit_completion
 
+            self._answers.put(_LOADED)
             kwargs = self._orders.get()
             self._answers.put(submit_completion(kwargs, self._config_path))
             # Without the path: the first submit made it the configuration of this process, and naming it again would open the store again.
@@ -80,16 +85,16 @@ class Reporter:
         except Exception as error:  # noqa: BLE001  it is an answer: `report` keeps the completion
             self._answers.put(error)
 
-    def _answer(self, timeout_s: float) -> object:
+    def _answer(self, timeout_s: float, complaint: str) -> object:
         """The next answer of the thread, or a TimeoutError or InterruptedError."""
         until = time.monotonic() + timeout_s
-        late: Exception = TimeoutError(f"the server gave no answer within {timeout_s:g} s")
+        late: Exception = TimeoutError(f"{complaint} {timeout_s:g} s")
         while True:
             try:
                 answer = self._answers.get(timeout=max(0.0, until - time.monotonic()))
             except queue.Empty:
                 return late
-            if not isinstance(answer, _Hurry):
+            if answer is not _HURRY:
                 return answer
             until = min(until, time.monotonic() + HURRY_S)
             late = InterruptedError("a signal came before the server's answer")
@@ -110,10 +115,6 @@ class Reporter:
             return _lost(kwargs, f"completion refused: {error}", failure)
         say(f"completion {kwargs['completion_id']} refused: {error}; set aside in {path}, nothing will deliver it")
         return Delivery("refused", kwargs, path, str(error))
-
-
-class _Hurry:
-    """Stands in the line of answers for a signal."""
 
 
 def completion(options: Options, code: int, output: str, started_s: float, finished_s: float) -> dict[str, Any]:

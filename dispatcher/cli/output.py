@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from rich import box
@@ -31,9 +31,9 @@ def plain(text: object) -> str:
     return line if len(line) <= MAX_CELL_CHARS else line[: MAX_CELL_CHARS - 1] + "…"
 
 
-def say(text: str) -> None:
+def say(text: str, style: str = "") -> None:
     """One line for people."""
-    _console().print(Text(plain(text)))
+    _console().print(Text(plain(text), style=style))
 
 
 def complain(text: str) -> None:
@@ -48,7 +48,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     for name in columns:
         shown.add_column(name, overflow="fold")
     for row in rows:
-        shown.add_row(*(Text("-" if cell is None else plain(cell)) for cell in row))
+        shown.add_row(*(str(cell) for cell in row))
     _console().print(shown)
 
 
@@ -73,9 +73,16 @@ def age(seconds: float) -> str:
 
 def when(at_ms: int | None) -> str | None:
     """A server time in the local zone, to the millisecond."""
-    if at_ms is None:
-        return None
-    return datetime.fromtimestamp(at_ms / 1000).astimezone().isoformat(sep=" ", timespec="milliseconds")
+    return None if at_ms is None else datetime.fromtimestamp(at_ms / 1000, _local()).isoformat(sep=" ", timespec="milliseconds")[:23]
+
+
+def ahead(until_ms: int | None, now_ms: int) -> str | None:
+    """How long it is until then."""
+    return None if until_ms is None else f"in {age((until_ms - now_ms) / 1000)}"
+
+
+def _local() -> tzinfo | None:
+    return datetime.now().astimezone().tzinfo
 
 
 def _console() -> Console:

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
-from dispatcher.cli.output import age, complain, document, facts, say, table, when
+from dispatcher.cli.output import age, ahead, complain, document, facts, say, table, when
 from dispatcher.cli.reach import AsJson, ConfigFile, Reach, reach
 from dispatcher.core.errors import StoreUnavailable
 
@@ -52,7 +52,7 @@ def status(
     if as_json:
         document(shown)
     else:
-        _print(shown)
+        _print(shown, reached.store.ledger.now_ms())
     if not shown["ready"]:
         raise typer.Exit(1)
 
@@ -92,7 +92,7 @@ def _holders(presences: Iterable[str]) -> tuple[list[str], list[Shown]]:
 
 
 def _agent(found: AgentStatus, now_ms: int) -> Shown:
-    state, reason, until_ms = _state(found, now_ms)
+    state, reason, until_ms = state_of(found, now_ms)
     return {
         "agent_id": found.agent_id,
         "pool": found.pool,
@@ -105,7 +105,7 @@ def _agent(found: AgentStatus, now_ms: int) -> Shown:
     }
 
 
-def _state(found: AgentStatus, now_ms: int) -> tuple[str, str | None, int | None]:
+def state_of(found: AgentStatus, now_ms: int) -> tuple[str, str | None, int | None]:
     """(state, why it waits, until when). A lease that has not begun a batch yet is a decision being made: still waiting."""
     if found.running:
         return "running", None, None
@@ -114,9 +114,9 @@ def _state(found: AgentStatus, now_ms: int) -> tuple[str, str | None, int | None
         return "idle", None, None
     if due_ms <= now_ms or found.holder:
         return "waiting", None, None
-    ahead = sorted((until_ms, reason) for until_ms, reason in found.deferrals.values() if until_ms > now_ms)
-    if ahead:
-        until_ms, reason = next((item for item in ahead if item[0] >= due_ms), ahead[-1])
+    binding = sorted((until_ms, reason) for until_ms, reason in found.deferrals.values() if until_ms > now_ms)
+    if binding:
+        until_ms, reason = next((item for item in binding if item[0] >= due_ms), binding[-1])
         return "deferred", reason, until_ms
     if found.parked:
         return "deferred", "retry", due_ms
@@ -149,26 +149,37 @@ def _one_agent(reached: Reach, agent: str, as_json: bool) -> None:
     if as_json:
         document(shown)
         return
-    facts((name, when(value) if name == "until_ms" else value) for name, value in shown.items() if name not in ("running", "deferrals"))
-    facts(shown["running"].items() if shown["running"] else ())
-    facts((f"deferred {d['intent']}", f"until {when(d['until_ms'])}: {d['reason']}") for d in shown["deferrals"])
+    _print_agent(shown, ledger.now_ms())
 
 
-def _print(shown: Shown) -> None:
-    say("ready" if shown["ready"] else f"not ready: no {', no '.join(shown['missing'])}")
+def _print_agent(shown: Shown, now_ms: int) -> None:
+    flat = shown | (shown["running"] or {}) | {"until": ahead(shown["until_ms"], now_ms)}
+    if flat["oldest_age_s"] is not None:
+        flat["oldest"] = age(flat["oldest_age_s"])
+    hidden = {"running", "deferrals", "until_ms", "oldest_age_s"}
+    deferrals = [(f"deferral of {d['intent']}", f"{d['reason']}, until {when(d['until_ms'])}") for d in shown["deferrals"]]
+    facts([*((name.replace("_", " "), value) for name, value in flat.items() if name not in hidden), *deferrals])
+
+
+def _print(shown: Shown, now_ms: int) -> None:
+    if shown["ready"]:
+        say("ready", style="green")
+    else:
+        say(f"not ready: no {', no '.join(shown['missing'])}", style="red")
     pools = sorted({pool for worker in shown["workers"] for pool in worker["pools"]})
     workers = f"{len(shown['workers'])} ({', '.join(pools)})" if pools else 0
-    facts([("server", shown["server"]), ("routers", len(shown["routers"])), ("workers", workers)])
-    facts([("inbox", shown["inbox"]), ("dead letters", shown["dead_letters"])])
+    counts = [("inbox", shown["inbox"]), ("dead letters", shown["dead_letters"])]
+    facts([("server", shown["server"]), ("routers", len(shown["routers"])), ("workers", workers), *counts])
     if shown["agents"]:
         columns = ("agent", "pool", "state", "until", "pending", "parked", "oldest")
-        table(columns, [_cells(agent) for agent in shown["agents"]])
+        table(columns, [_cells(agent, now_ms) for agent in shown["agents"]])
 
 
-def _cells(agent: Shown) -> tuple[object, ...]:
+def _cells(agent: Shown, now_ms: int) -> tuple[object, ...]:
     state = f"{agent['state']}: {agent['reason']}" if agent["reason"] else agent["state"]
     oldest = None if agent["oldest_age_s"] is None else age(agent["oldest_age_s"])
-    return agent["agent_id"], agent["pool"], state, when(agent["until_ms"]), agent["pending"], agent["parked"], oldest
+    until = ahead(agent["until_ms"], now_ms)
+    return agent["agent_id"], agent["pool"], state, until, agent["pending"], agent["parked"], oldest
 
 
 def _place(url: str) -> str:

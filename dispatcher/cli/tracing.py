@@ -8,6 +8,7 @@ import typer
 
 from dispatcher.cli.output import document, facts, table, when
 from dispatcher.cli.reach import AsJson, ConfigFile, Reach, reach
+from dispatcher.cli.status import state_of
 from dispatcher.core.errors import UnknownCompletion
 from dispatcher.core.models import Fate
 
@@ -50,7 +51,7 @@ def trace(
         document(head | {"events": events})
         return
     facts((name.removesuffix("_at_ms").replace("_", " "), when(value) if name.endswith("_ms") else value) for name, value in head.items())
-    table(("time", "event", "detail"), [(when(e["at_ms"]), e["what"], _words(e)) for e in events])
+    table(("time", "event", "detail"), [(when(e["at_ms"]), e["what"], _words(e, batch_id)) for e in events])
 
 
 def _batch_of(reached: Reach, found: Whereabouts) -> str | None:
@@ -82,7 +83,16 @@ def _events(reached: Reach, found: Whereabouts, batch_id: str | None) -> list[Ev
     waited = [r for r in records if r["what"] == "deferred" and (begun_at is None or r["at"] <= begun_at)]
     over = begun_at is None and found.fate is not Fate.PENDING
     events += [_event(r) for r in records if r in mine or (not over and r in waited)]
-    return events + _end(reached, found)
+    return events + (_waits(reached, found) if found.fate is Fate.PENDING else _end(reached, found))
+
+
+def _waits(reached: Reach, found: Whereabouts) -> list[Event]:
+    """What its agent waits for now: a deferral that is older than this completion holds it back too."""
+    agent = reached.store.ledger.agent(str(found.agent_id))
+    if agent is None:
+        return []
+    state, reason, until_ms = state_of(agent, reached.store.ledger.now_ms())
+    return [{"at_ms": None, "what": "waits", "reason": reason or state, "until_ms": until_ms}]
 
 
 def _is_about(record: dict[str, Any], completion_id: str, batch_id: str | None) -> bool:
@@ -117,9 +127,13 @@ def _end(reached: Reach, found: Whereabouts) -> list[Event]:
     return []
 
 
-def _words(event: Event) -> str:
-    """What an event says, for people."""
-    rest = {name: value for name, value in event.items() if name not in ("at_ms", "what", "detail")} | (event.get("detail") or {})
+def _words(event: Event, batch_id: str | None) -> str:
+    """What an event says, for people; the batch only where it is another than the one on top."""
+    rest = {name: value for name, value in event.items() if name not in ("at_ms", "what", "detail", "token")} | (event.get("detail") or {})
     deferrals = rest.pop("deferrals", ())
-    words = [f"{name}={value}" for name, value in rest.items() if value not in ("", None)]
+    if rest.get("batch_id") == batch_id:
+        rest.pop("batch_id", None)
+    words = [f"{name}={value}" for name, value in rest.items() if value not in ("", None) and name != "until_ms"]
+    if rest.get("until_ms"):
+        words.append(f"until {when(rest['until_ms'])}")
     return ", ".join(words + [f"{d['kind']}: {d['reason']} until {when(d['until_ms'])}" for d in deferrals])

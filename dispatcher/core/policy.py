@@ -19,6 +19,7 @@ AGENT_DISABLED = "agent-disabled"
 BUSY_BLOCK_MS = 1_000
 BUSY_WAIT_MS = 60_000
 LOOK_AGAIN_MS = 3_600_000
+RIDER_AGE_MS = 86_400_000
 RIDER = "rider"
 URGENCY = {Intent.MANUAL: 3, Intent.IMMEDIATE: 2, Intent.EVENT: 1, Intent.TASK: 1, RIDER: 1, Intent.SCHEDULED: 0}
 TURN_ORDER = (Intent.MANUAL, Intent.IMMEDIATE, Intent.EVENT, Intent.SCHEDULED, RIDER)
@@ -39,7 +40,6 @@ class Rules:
     max_deliveries: int = 20
     retry_base_ms: int = 2_000
     retry_max_ms: int = 600_000
-    rider_age_ms: int = 86_400_000
 
 
 class NotBefore(NamedTuple):
@@ -145,7 +145,7 @@ def cooldown(
 def due_delay_ms(intent: str, rules: Rules) -> int:
     """How long a wake waits for company. Urgent ones do not; a rider becomes a wake of its own after its maximum age."""
     if intent == RIDER:
-        return rules.rider_age_ms
+        return RIDER_AGE_MS
     return 0 if intent in (Intent.MANUAL, Intent.IMMEDIATE) else max(0, rules.window_ms)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dispatcher.core.policy import RIDER_AGE_MS
+
 
 @dataclass(frozen=True, slots=True)
 class StoreLimits:
@@ -23,4 +25,5 @@ class StoreLimits:
     idle_ms: int = 6_000
     announce_ms: int = 1_000
     min_uptime_s: int = 10
+    rider_age_ms: int = RIDER_AGE_MS
     outputs_shown: int = 50

@@ -214,6 +214,7 @@ class Mailbox:
             wait_ms=wait_ms,
             block_all_ms=block_all_ms,
             block_rest_ms=block_rest_ms,
+            rider_age_ms=self._limits.rider_age_ms,
             reason=reason,
             ledger_max=self._limits.ledger_max,
         )

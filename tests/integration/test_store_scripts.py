@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -24,10 +25,11 @@ def rig(redis_client: redis.Redis) -> Rig:
 @pytest.fixture
 def full(rig: Rig) -> Iterator[Rig]:
     """A server that evicts nothing and has no memory left; with work at every place."""
-    rig.wake("waiting")
     rig.rejected("ownerless")
     rig.buried("dead")
     rig.parked("parked", delay_ms=60_000, session=SIDE)
+    rig.wake("waiting")
+    rig.client.config_set("maxmemory-policy", "noeviction")
     yield rig
     rig.client.config_set("maxmemory", 0)
 
@@ -80,8 +82,8 @@ def test_an_error_of_one_call_is_raised_after_all_were_made(rig: Rig) -> None:
     """What was accepted beside it stands."""
     rig.client.set(rig.key("leases", "broken"), "not a hash")
     watch = Call("watch", rig.keys.agent("broken", AGENT), {"channel": "x"})
-    limits = {"dedupe_ms": 1, "max_ids": 9, "max_inbox": 9, "announce_ms": 1}
-    submit = Call("submit", rig.keys.inbox, {"now": 0, "id": "c1", "digest": "d", "payload": "{}", "revival": 0} | limits)
+    limits: dict[str, Any] = {"dedupe_ms": 1, "max_ids": 9, "max_inbox": 9, "announce_ms": 1}
+    submit = Call("submit", rig.keys.inbox, limits | {"now": 0, "id": "c1", "digest": "d", "payload": "{}", "revival": 0})
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         Caller(rig.client).call_all([watch, submit])
     assert rig.ledger.inbox_depth() == 1
@@ -91,7 +93,6 @@ def test_a_full_server_refuses_new_work_only(full: Rig) -> None:
     """`noeviction`: a submit is refused and says so; what was accepted is routed, run, settled and revived all the same."""
     rig = full
     entries = [rig.submitted(name) for name in ("c1", "c2", "c3")]
-    rig.client.config_set("maxmemory-policy", "noeviction")
     rig.client.config_set("maxmemory", 1)
     with pytest.raises(StoreUnavailable, match="submit completion=c4"):
         rig.inbox.submit(submission("c4"))
@@ -133,7 +134,7 @@ def test_on_a_full_server_an_agent_goes_on_running(full: Rig) -> None:
     assert rig.mailbox.take_dead(AGENT, POOL, "parked", 1).status == "NOT_DEAD"
     assert rig.step("trim", agent=AGENT, safe_ms=0, older_ms=0, keep=0, limit=1).status == "TRIMMED"
     assert rig.step("watch", channel="x").status == "WATCHED"
-    args = {"agent": AGENT, "token": 1, "renewal": 0, "channel": "x", "min_uptime_s": 0, "ledger_max": 1}
+    args: dict[str, Any] = {"agent": AGENT, "token": 1, "renewal": 0, "channel": "x", "min_uptime_s": 0, "ledger_max": 1}
     assert rig.step("reclaim", now=rig.now_ms, **args).status == "CHANGED"
     assert rig.mailbox.move(AGENT, POOL, "solo", "solo") == "MOVED"
 
@@ -157,7 +158,7 @@ def test_no_name_of_a_key_tells_a_completion_or_a_session(rig: Rig) -> None:
 def test_all_keys_of_a_step_share_one_hash_tag(name: str) -> None:
     """On a cluster they lie on one node, and an agent's due entry can never disagree with its mailbox."""
     agent = ALL_KEYS.agent(POOL, AGENT)
-    moved = {f"{side}_{key}": value for side, pool in (("from", POOL), ("to", "solo")) for key, value in ALL_KEYS.agent(pool, AGENT).items()}
+    moved = {f"{side}_{n}": key for side, pool in (("from", POOL), ("to", "solo")) for n, key in ALL_KEYS.agent(pool, AGENT).items()}
     sources = [ALL_KEYS.inbox, agent | moved]
     wanted = set(scripts()[name].keys)
     (source,) = [s for s in sources if wanted <= s.keys()]

@@ -15,7 +15,6 @@ from typing import Any
 from celery import Celery
 
 from dispatcher.config import Config, load
-from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.models import Receipt
 from dispatcher.store.connect import kombu_url
 from dispatcher.store.ledger import Balance
@@ -200,6 +199,10 @@ class Gateway:
         """Server time at which the running lease would run out."""
         return int(self.store.client.hget(self.store.keys.agent(pool, agent_id)["lease"], "until") or 0)
 
+    def renewals(self, agent_id: str = "ops", pool: str = "agents") -> int:
+        """How often the running lease was renewed."""
+        return int(self.store.client.hget(self.store.keys.agent(pool, agent_id)["lease"], "renewal") or 0)
+
     # The end
 
     def close(self) -> None:
@@ -219,14 +222,6 @@ class Gateway:
     def left_behind(self) -> list[int]:
         ours = {worker.pid for worker in self.workers}
         return [beat.pid for beat in self.beats() if beat.ended is None and beat.pid not in ours and lives(beat.pid)]
-
-
-def unreachable(store: Store) -> bool:
-    try:
-        store.ledger.now_ms()
-    except StoreUnavailable:
-        return True
-    return False
 
 
 def ids(prefix: str, count: int) -> list[str]:

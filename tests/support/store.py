@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
-import redis
-
 from dispatcher.core.models import Address, Batch, Intent, Lease, Source, Wake
 from dispatcher.core.snapshot import Deferral
 from dispatcher.store.inbox import Claimed, Inbox, InboxEntry, Submission
@@ -32,7 +30,7 @@ INTENTS = tuple(lane.removeprefix("lane_") for lane in LANES)
 class CheckedCaller(Caller):
     """The real caller, which looks at the whole state after every round: the due index, the lanes, the batches, and the books."""
 
-    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+    def __init__(self, client: Any, keys: Keys) -> None:
         super().__init__(client)
         self._keys, self._ledger, self.books = keys, Ledger(client, keys), True
 
@@ -49,7 +47,8 @@ class CheckedCaller(Caller):
 class Rig:
     """One store. `now_ms` is its clock, which stands still unless a test moves it; 0 makes it the server's."""
 
-    def __init__(self, client: redis.Redis, *, now_ms: int = T0, **limits: int) -> None:
+    def __init__(self, client: Any, *, now_ms: int = T0, **limits: int) -> None:
+        # redis-py types each reply as bytes, text or awaitable, whatever the client was made for.
         self.client = client
         self.keys = Keys("wake", 64)
         self.limits = replace(StoreLimits(), **limits)

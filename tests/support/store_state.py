@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import redis
-
 from dispatcher.store.keys import LANES, Keys
 
+# Clients are `Any`: redis-py types each reply as bytes, text or awaitable, whatever the client was made for.
 SEP = "\x1f"
 MAX_LOOK_MS = 3_600_000
 
 
-def snapshot(client: redis.Redis, *ignoring: str) -> dict[str, Any]:
+def snapshot(client: Any, *ignoring: str) -> dict[str, Any]:
     """Every key and its content but `clock`, which moves with time, and those whose last part is one of `ignoring`."""
     left_out = {"clock", *ignoring}
     return {key: _content(client, key) for key in sorted(client.scan_iter(count=1000)) if key.rpartition(":")[2] not in left_out}
 
 
-def _content(client: redis.Redis, key: str) -> Any:
+def _content(client: Any, key: str) -> Any:
     match client.type(key):
         case "hash":
             return client.hgetall(key)
@@ -38,7 +37,7 @@ def _content(client: redis.Redis, key: str) -> Any:
             return client.get(key)
 
 
-def assert_sound(client: redis.Redis, keys: Keys) -> None:
+def assert_sound(client: Any, keys: Keys) -> None:
     """What holds of every agent at every moment; above all: who has work is in the due index, at most an hour ahead."""
     for slot_key in client.scan_iter(f"{keys.prefix}:{{s*}}:pools", count=1000):
         slot = int(slot_key.split("{s")[1][:2])
@@ -52,7 +51,7 @@ def assert_sound(client: redis.Redis, keys: Keys) -> None:
 class _Shared:
     """The keys that the agents of one slot and pool share."""
 
-    def __init__(self, client: redis.Redis, key: dict[str, str]) -> None:
+    def __init__(self, client: Any, key: dict[str, str]) -> None:
         self.now_ms = int(client.hget(key["clock"], "last") or 0)
         self.due = dict(client.zrange(key["due"], 0, -1, withscores=True))
         self.look = dict(client.zrange(key["look"], 0, -1, withscores=True))
@@ -60,7 +59,7 @@ class _Shared:
         self.deads, self.trims = client.smembers(key["deads"]), dict(client.zrange(key["trims"], 0, -1, withscores=True))
 
 
-def _assert_agent(client: redis.Redis, agent_id: str, key: dict[str, str], shared: _Shared, *, lives_here: bool) -> None:
+def _assert_agent(client: Any, agent_id: str, key: dict[str, str], shared: _Shared, *, lives_here: bool) -> None:
     waiting = [member.split(SEP) for member in client.zrange(key["mailbox"], 0, -1)]
     frozen = [member.split(SEP) for member in client.zrange(key["frozen"], 0, -1)]
     lease = client.hgetall(key["lease"])
@@ -78,7 +77,7 @@ def _assert_agent(client: redis.Redis, agent_id: str, key: dict[str, str], share
     _assert_batches(client, key, frozen, lease.get("batch", ""))
 
 
-def _assert_wakes(client: redis.Redis, key: dict[str, str], waiting: list[list[str]], frozen: list[list[str]]) -> None:
+def _assert_wakes(client: Any, key: dict[str, str], waiting: list[list[str]], frozen: list[list[str]]) -> None:
     """Each wake has its record, its place in a lane or a batch, and a fate that says so."""
     records = set(client.hkeys(key["wakes"]))
     places = [member[2] for member in waiting] + [member[1] for member in frozen]
@@ -93,7 +92,7 @@ def _assert_wakes(client: redis.Redis, key: dict[str, str], waiting: list[list[s
         assert fates[member[4]].startswith("running|"), fates[member[4]]
 
 
-def _assert_batches(client: redis.Redis, key: dict[str, str], frozen: list[list[str]], running: str) -> None:
+def _assert_batches(client: Any, key: dict[str, str], frozen: list[list[str]], running: str) -> None:
     """Each frozen batch is the running one or parked; a parked one blocks its target, and nothing else does for ever."""
     batches = {batch: json.loads(raw) for batch, raw in client.hgetall(key["batches"]).items()}
     parked = set(client.zrange(key["parked"], 0, -1))

@@ -8,7 +8,6 @@ local t = redis.call('TIME')
 local read_at = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
 local first = redis.call('XRANGE', K.stream, '-', '+', 'COUNT', 1)
 -- writes
-redis.call('DEL', K.announced)
 local taken = {}
 local limit = tonumber(A.limit)
 local idle = redis.call('XAUTOCLAIM', K.stream, A.group, A.consumer, A.idle_ms, '0-0', 'COUNT', limit)
@@ -22,4 +21,6 @@ if #taken < limit then
     for _, entry in ipairs(fresh[1][2]) do taken[#taken + 1] = { entry[1], 1, entry[2] } end
   end
 end
+-- Producers announce again once the inbox is empty; a router that took all it may comes again by itself.
+if #taken < limit then redis.call('DEL', K.announced) end
 return { 'CLAIMED', read_at, first[1] and first[1][1] or '', taken }

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- dissolve: the target was busy; the batch never reached the model and goes back to pending in its old order.   O(batch · log waiting)
 -- KEYS   clock @derive mailbox wakes outputs frozen batches fates counters ledger
--- ARGV   now agent token holder batch wait_ms block_all_ms block_rest_ms reason ledger_max
+-- ARGV   now agent token holder batch wait_ms block_all_ms block_rest_ms rider_age_ms reason ledger_max
 -- REPLY  {"DISSOLVED", ring?} | {"ALREADY_SETTLED"} | {"STALE_TOKEN", current} | {"NO_BATCH"}
 -- The start is forgotten and no attempt is counted. `block_all_ms` binds every wake of the target, `block_rest_ms` all but manual,
 -- `wait_ms` these wakes only: a newer one may make the lane due earlier.
@@ -15,7 +15,9 @@ if lease.batch ~= A.batch then return { 'NO_BATCH' } end
 -- writes
 local meta = read_batch(K, A.batch)
 end_batch(K, A.batch, meta, function(id, seq, at, intent)
-  put_wake(K, intent, meta.session, seq, at, id, now + tonumber(A.wait_ms))
+  -- A rider goes back to riding: its own due time counts from its arrival.
+  local due = intent == 'rider' and tonumber(at) + tonumber(A.rider_age_ms) or now + tonumber(A.wait_ms)
+  put_wake(K, intent, meta.session, seq, at, id, due)
   move_fate(K, id, 'pending', now, '')
 end, true)
 local all, rest = tonumber(A.block_all_ms), tonumber(A.block_rest_ms)

@@ -114,7 +114,8 @@ def test_resolve_follows_bindings_and_moves(wake: WakeCli) -> None:
 def test_resolve_is_a_table_for_people(wake: WakeCli) -> None:
     done = wake.run("resolve", "agent:ops:main", "node-x")
     assert done.code == 1
-    assert "routed" in done.out
+    assert "session-key" in done.out
+    assert "dead letter" in done.out
     assert "unbound-key" in done.out
     assert "wake bind" in done.err
 

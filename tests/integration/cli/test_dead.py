@@ -207,10 +207,10 @@ def test_drop_is_for_good(wake: WakeCli) -> None:
 
 def test_drop_refuses_where_nobody_can_be_asked(wake: WakeCli) -> None:
     wake.deposit("c1", "node-x")
-    done = wake.start("dead", "drop", "c1")
+    done = wake.run("dead", "drop", "c1")
     assert done.code == 2
     assert "--yes" in done.err
-    assert wake.start("dead", "drop", "c1", "--json").document.keys() == {"error"}
+    assert wake.run("dead", "drop", "c1", "--json").document.keys() == {"error"}
     assert list(listed(wake)) == ["c1"]
 
 
@@ -221,8 +221,14 @@ def test_drop_asks_on_a_terminal(wake: WakeCli, answer: str, code: int, left: li
     try:
         os.write(ours, f"{answer}\n".encode())
         done = subprocess.run(
-            [*WAKE, "dead", "drop", "c1"], cwd=wake.folder, env=environment(wake.url), stdin=theirs, capture_output=True, timeout=60, check=False
-        )  # fmt: skip
+            [*WAKE, "dead", "drop", "c1"],
+            cwd=wake.folder,
+            env=environment(wake.url),
+            stdin=theirs,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
     finally:
         os.close(ours)
         os.close(theirs)

@@ -33,7 +33,8 @@ def test_a_completion_on_its_way(wake: WakeCli) -> None:
     assert (fate, events, shown["agent_id"]) == ("accepted", ["accepted"], None)
     wake.route()
     fate, events, shown = trace(wake)
-    assert (fate, events) == ("pending", ["accepted", "routed", "deposited"])
+    assert (fate, events) == ("pending", ["accepted", "routed", "deposited", "waits"])
+    assert (shown["events"][-1]["reason"], shown["events"][-1]["until_ms"]) == ("waiting", None)
     assert (shown["agent_id"], shown["via"], shown["batch_id"]) == ("ops", "session-key", None)
     _, batch = wake.begin()
     fate, events, shown = trace(wake)
@@ -69,7 +70,7 @@ def test_each_attempt_is_told_with_its_error(wake: WakeCli) -> None:
     assert shown["events"][4]["detail"]["error"] == "boom"
     assert shown["events"][-1]["reason"] == "attempts-exhausted"
     assert wake.run("dead", "revive", "c1").code == 0
-    assert trace(wake)[1][-1] == "revived"
+    assert trace(wake)[1][-2:] == ["revived", "waits"]
 
 
 def test_why_it_waited(wake: WakeCli) -> None:
@@ -79,9 +80,13 @@ def test_why_it_waited(wake: WakeCli) -> None:
     until_ms = leased.snapshot.now_ms + 60_000
     wake.store.mailbox.defer(leased.lease, leased.snapshot.seq, [Deferral("event", until_ms, "min-spacing")])
     fate, events, shown = trace(wake)
-    assert (fate, events[-1]) == ("pending", "deferred")
-    assert shown["events"][-1]["detail"] == {"deferrals": [{"kind": "event", "until_ms": until_ms, "reason": "min-spacing"}]}
+    assert (fate, events[3:]) == ("pending", ["deferred", "waits"])
+    assert shown["events"][3]["detail"] == {"deferrals": [{"kind": "event", "until_ms": until_ms, "reason": "min-spacing"}]}
     assert "min-spacing" in wake.run("trace", "c1").out
+    wake.deposit("c2")
+    _, events, shown = trace(wake, "c2")
+    assert events[3:] == ["waits"], "the decision was older than this one, and holds it back too"
+    assert (shown["events"][-1]["reason"], shown["events"][-1]["until_ms"]) == ("min-spacing", until_ms)
 
 
 def test_what_nobody_owns_what_is_quiet_and_what_is_dropped(wake: WakeCli) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dispatcher.core.models import Address
@@ -75,7 +77,8 @@ def test_only_the_asked_intents_are_taken(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("came", "intent"), [(["rider", "event"], "event"), (["rider"], "event"), (["scheduled", "rider"], "scheduled"), (["event", "manual"], "manual")]
+    ("came", "intent"),
+    [(["rider", "event"], "event"), (["rider"], "event"), (["scheduled", "rider"], "scheduled"), (["event", "manual"], "manual")],
 )
 def test_the_batch_is_as_urgent_as_its_most_urgent_member(rig: Rig, came: list[str], intent: str) -> None:
     for lane in came:
@@ -127,7 +130,15 @@ def test_begun_already(rig: Rig) -> None:
     """BEGUN_ALREADY: a lease runs one batch."""
     lease, _ = rig.running("c1")
     rig.wake("c2", session=SIDE)
-    args = {"now": T0, "agent": AGENT, "token": lease.token, "holder": "h1", "batch": "another", "session": SIDE, "intents": "event"}
+    args: dict[str, Any] = {
+        "now": T0,
+        "agent": AGENT,
+        "token": lease.token,
+        "holder": "h1",
+        "batch": "another",
+        "session": SIDE,
+        "intents": "event",
+    }
     with rig.unchanged():
         reply = rig.step("begin", **args, max_batch=1, ttl_ms=1, limit_ms=1, outputs_shown=0, ledger_max=1)
     assert reply == ("BEGUN_ALREADY", [f"ops-{lease.token}"])

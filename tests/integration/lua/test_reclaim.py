@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dispatcher.core.models import Lease
@@ -12,7 +14,7 @@ from tests.support.store import AGENT, T0, Rig
 
 def reclaim(rig: Rig, lease: Lease, renewal: int = 0, min_uptime_s: int = 0) -> Reply:
     channel = rig.keys.presence_channel
-    args = {"now": rig.now_ms, "agent": AGENT, "token": lease.token, "renewal": renewal, "channel": channel}
+    args: dict[str, Any] = {"now": rig.now_ms, "agent": AGENT, "token": lease.token, "renewal": renewal, "channel": channel}
     return rig.step("reclaim", **args, min_uptime_s=min_uptime_s, ledger_max=100)
 
 

@@ -11,8 +11,7 @@ def reroute(rig: Rig, completion_id: str) -> str:
 
 def test_only_owner_and_way_change(rig: Rig) -> None:
     rig.wake("c1")
-    before = rig.client.hget(rig.keys.inbox["seen"], "c1")
-    assert before is not None
+    before = str(rig.client.hget(rig.keys.inbox["seen"], "c1"))
     assert before.endswith(f"|routed|{AGENT}|session-key")
     with rig.unchanged("seen"):
         assert reroute(rig, "c1") == "REROUTED"

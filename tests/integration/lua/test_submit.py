@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dispatcher.core.errors import IdConflict, InboxFull
@@ -93,7 +95,16 @@ def test_no_more_ids_are_kept_than_the_bound(rig: Rig) -> None:
 def test_a_revival_is_accepted_once_and_not_counted_again(rig: Rig) -> None:
     """The inbox entry of a revived dead letter of an agent; its id may be forgotten here already, and is remembered again."""
     rig.caller.books = False  # the dead letter itself is taken by another step, and it is not there in this test
-    args = {"now": T0, "id": "c1", "digest": "digest", "payload": "{}", "revival": 1, "dedupe_ms": DAY_MS, "max_ids": 10, "max_inbox": 10}
+    args: dict[str, Any] = {
+        "now": T0,
+        "id": "c1",
+        "digest": "digest",
+        "payload": "{}",
+        "revival": 1,
+        "dedupe_ms": DAY_MS,
+        "max_ids": 10,
+        "max_inbox": 10,
+    }
     assert rig.caller.call("submit", rig.keys.inbox, **args, announce_ms=1000).status == "ACCEPTED"
     with rig.unchanged():
         assert rig.caller.call("submit", rig.keys.inbox, **args, announce_ms=1000).status == "DUPLICATE"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dispatcher.store.scripts import Reply
 from tests.support.store import AGENT, SIDE, Rig
 
@@ -46,7 +48,7 @@ def test_each_agent_is_looked_at_for_itself(rig: Rig) -> None:
 def test_a_lease_that_was_reclaimed_is_not_listed_again(rig: Rig) -> None:
     """Else every look would reclaim it once more, and ring, until somebody has time for the agent."""
     lease, _ = rig.running()
-    args = {"now": rig.now_ms, "agent": AGENT, "token": lease.token, "renewal": 0, "channel": rig.keys.presence_channel}
+    args: dict[str, Any] = {"now": rig.now_ms, "agent": AGENT, "token": lease.token, "renewal": 0, "channel": rig.keys.presence_channel}
     assert rig.step("reclaim", **args, min_uptime_s=0, ledger_max=10).status == "RECLAIMED"
     assert watch(rig) == ("WATCHED", [])
 
