@@ -48,7 +48,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     for name in columns:
         shown.add_column(name, overflow="fold")
     for row in rows:
-        shown.add_row(*(str(cell) for cell in row))
+        shown.add_row(*(Text("-" if cell is None else plain(cell)) for cell in row))
     _console().print(shown)
 
 

@@ -12,7 +12,7 @@ AGENTS = [f"a{n}" for n in range(5)]
 def test_a_router_killed_between_deposit_and_acknowledgement(gateway: Gateway) -> None:
     """Killed as soon as a deposit shows while its inbox entry is still there, again and again; another router takes over."""
     gateway.configure(
-        agents={agent_id: {} for agent_id in AGENTS}, routing={"claim_idle_ms": 500, "max_claims": 100, "route_batch": 5000}
+        agents={agent_id: {} for agent_id in AGENTS}, routing={"claim_idle_ms": 2000, "max_claims": 100, "route_batch": 500}
     )
     gateway.start_worker()
     gateway.ready()
@@ -20,7 +20,7 @@ def test_a_router_killed_between_deposit_and_acknowledgement(gateway: Gateway) -
     caught = 0
     for turn in range(3):
         for agent_id in AGENTS:
-            fresh = ids(f"{agent_id}.{turn}", 400)
+            fresh = ids(f"{agent_id}.{turn}", 100)
             gateway.submit(*fresh, session=f"agent:{agent_id}:main")
             sent += fresh
         before = deposits(gateway)
@@ -45,7 +45,7 @@ def deposits(gateway: Gateway) -> int:
 
 def test_two_routers_share_the_inbox(gateway: Gateway) -> None:
     """Under load, one of them killed on the way: every completion once."""
-    gateway.configure(agents={agent_id: {} for agent_id in AGENTS}, routing={"claim_idle_ms": 500, "max_claims": 100, "route_batch": 20})
+    gateway.configure(agents={agent_id: {} for agent_id in AGENTS}, routing={"claim_idle_ms": 2000, "max_claims": 100, "route_batch": 20})
     gateway.start_worker()
     doomed, _ = gateway.start_router(), gateway.start_router()
     gateway.ready()

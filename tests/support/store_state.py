@@ -86,6 +86,8 @@ def _assert_wakes(client: Any, key: dict[str, str], waiting: list[list[str]], fr
     lanes = {(lane.removeprefix("lane_"), session) for lane in LANES for session in client.zrange(key[lane], 0, -1)}
     assert lanes == {(member[0], member[1]) for member in waiting}
     fates = client.hgetall(key["fates"])
+    for completion_id in client.zrange(key["finals"], 0, -1):
+        assert fates[completion_id].split("|")[0] in {"settled", "suppressed", "dropped"}, fates[completion_id]
     for member in waiting:
         assert fates[member[4]].startswith("pending|"), fates[member[4]]
     for member in frozen:

@@ -29,6 +29,8 @@ def test_begun(rig: Rig) -> None:
     where = rig.ledger.where("c2")
     assert where
     assert (where.fate.value, where.detail) == ("running", batch.batch_id)
+    record = rig.ledger.records(AGENT)[-1]
+    assert (record["what"], record["batch"], record["detail"]) == ("begun", batch.batch_id, {"n": 3, "session": MAIN, "attempt": 1})
     balance = rig.ledger.balance()
     assert (balance.pending, balance.running) == (1, 3)
     status = rig.ledger.agent(AGENT)

@@ -28,6 +28,8 @@ def test_buried(rig: Rig) -> None:
     assert where
     assert (where.fate.value, where.detail) == ("dead", "refused-by-runner")
     assert rig.client.hget(rig.key("counters"), "dead:refused-by-runner") == "2"
+    record = rig.ledger.records(AGENT)[-1]
+    assert (record["what"], record["batch"], record["detail"]) == ("dead-lettered", batch.batch_id, {"reason": "refused-by-runner", "n": 2})
     for name in ("mailbox", "wakes", "outputs", "frozen", "batches", "parked", "blocks"):
         assert not rig.client.exists(rig.key(name)), name
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from tests.support.store import AGENT, HOUR_MS, MAIN, SIDE, T0, Rig, ids
+from tests.support.store import AGENT, HOUR_MS, MAIN, SIDE, T0, Rig, deposit, ids
 
 
 def test_deposited(rig: Rig) -> None:
@@ -18,6 +20,7 @@ def test_deposited(rig: Rig) -> None:
     assert where
     assert (where.fate.value, where.agent_id, where.at_ms) == ("pending", AGENT, T0)
     assert rig.ledger.home_of(AGENT) == ("agents", "agents")
+    assert rig.client.hgetall(rig.key("counters")) == {"deposited": "1"}
     assert rig.ledger.pools() == [(rig.keys.slot_of(AGENT), "agents")]
 
 
@@ -109,6 +112,7 @@ def test_mailbox_full(rig: Rig) -> None:
         assert small.put(entry).rest == ["dead"]
     small.inbox.acknowledge([(entry, AGENT, "session-key")])
     assert small.due_ms() == T0 + 250
+    assert rig.client.hget(rig.key("counters"), "dead:mailbox-full") == "1"
     (letter,) = rig.ledger.dead_letters()
     assert (letter.completion_id, letter.reason, letter.session_key, letter.agent_id) == ("c2", "mailbox-full", MAIN, AGENT)
     assert (letter.dead_at_ms, letter.attempts, letter.errors) == (T0, 0, ())
@@ -180,6 +184,25 @@ def test_an_urgent_wake_makes_a_parked_batch_due_now(rig: Rig, intent: str) -> N
     assert rig.settle(leased.lease, again).ring is True
     lease = rig.leased().lease
     assert ids(rig.begun(lease)) == ["c2"]
+
+
+def test_it_does_so_once(rig: Rig) -> None:
+    """When the batch fails again its backoff holds, though the person's wake still waits behind it."""
+    batch = rig.parked("c1", delay_ms=60_000)
+    rig.wake("c2", "manual")
+    lease = rig.leased().lease
+    rig.resumed(lease, batch.batch_id)
+    assert rig.mailbox.park(lease, batch.batch_id, "failed", 4000, "boom").ring is False
+    assert rig.due_ms() == T0 + 4000
+
+
+def test_a_revival_of_what_was_final_here_is_not_trimmed(rig: Rig) -> None:
+    """A quiet completion of another day, whose id comes back from another agent's dead letters."""
+    entry = rig.submitted("c1")
+    rig.mailbox.put_all([(deposit(entry), "empty-success")])
+    rig.caller.books = False
+    assert rig.put(replace(entry, revival=1)).status == "DEPOSITED"
+    assert not rig.client.exists(rig.key("finals"))
 
 
 def test_an_immediate_wake_does_not_make_a_persons_less_urgent(rig: Rig) -> None:

@@ -26,6 +26,7 @@ def test_dissolved(rig: Rig) -> None:
     assert rig.due_ms() == T0 + 1010
     record = rig.ledger.records(AGENT)[-1]
     assert (record["what"], record["detail"]) == ("busy", {"reason": "active-run"})
+    assert rig.client.hget(rig.key("counters"), "heartbeats:busy") == "1"
     rig.now_ms += 1000
     again = rig.begun(rig.leased().lease)
     assert again.batch_id != batch.batch_id

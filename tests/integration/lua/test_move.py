@@ -109,6 +109,7 @@ def test_the_batch_of_a_lost_holder_goes_along(rig: Rig) -> None:
         assert rig.mailbox.renew_all([(lease, batch.batch_id)]) == ["STALE_TOKEN"]
     leased = rig.leased(pool=SOLO)
     assert leased.lease.token > lease.token
+    assert leased.snapshot.parked[0].bypass is True
     again = rig.resumed(leased.lease, batch.batch_id)
     assert (ids(again), again.attempt) == (["c1"], 2)
     assert len(leased.snapshot.starts_ms) == 1
@@ -126,7 +127,8 @@ def test_a_lost_claim_does_not_go_along(rig: Rig) -> None:
 def test_only_the_configured_pool_changes(rig: Rig) -> None:
     """The configuration caught up with an operator's move, or wants what is there already."""
     rig.wake("c1")
-    assert rig.mailbox.move(AGENT, POOL, POOL, SOLO) == "MOVED"
+    with rig.unchanged("homes"):
+        assert rig.mailbox.move(AGENT, POOL, POOL, SOLO) == "MOVED"
     assert rig.ledger.home_of(AGENT) == (POOL, SOLO)
     assert rig.due_ms() == T0
     assert rig.wake("c2", configured=SOLO).status == "DEPOSITED"

@@ -16,6 +16,7 @@ def test_parked(rig: Rig) -> None:
     assert rig.client.hget(rig.key("blocks"), MAIN) == f"{batch.batch_id}|0|0|parked"
     assert rig.fate("c1") == "pending"
     assert rig.ledger.balance().pending == 2
+    assert rig.client.hget(rig.key("counters"), "heartbeats:failed") == "1"
     record = rig.ledger.records(AGENT)[-1]
     assert (record["what"], record["detail"]) == ("failed", {"error": "exit code 1", "delay_ms": 2000})
     assert not rig.client.exists(rig.key("leases"))

@@ -18,6 +18,8 @@ def test_begun(rig: Rig) -> None:
     assert rig.waiting() == ["c3"]
     assert rig.due_ms() == rig.now_ms + rig.limits.ttl_ms
     assert [start.split(":")[0] for start in rig.starts()] == [str(T0), str(T0 + 2000)]
+    record = rig.ledger.records(AGENT)[-1]
+    assert (record["what"], record["detail"]) == ("begun", {"n": 2, "session": MAIN, "attempt": 2})
     assert rig.settle(leased.lease, batch) == Ended("SETTLED", ring=True, count=2)
 
 

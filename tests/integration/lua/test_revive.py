@@ -17,6 +17,9 @@ def test_revived(rig: Rig) -> None:
     assert rig.fate("c0") == "pending"
     balance = rig.ledger.balance()
     assert (balance.accepted, balance.pending, balance.dead) == (2, 1, 1)
+    assert rig.client.hget(rig.key("counters"), "revived") == "1"
+    record = rig.ledger.records(AGENT)[-1]
+    assert (record["what"], record["detail"]) == ("revived", {"id": "c0"})
     again = rig.begun(rig.leased().lease)
     assert again.wakes == batch.wakes[:1]
     assert again.outputs == {"c0": "tail"}

@@ -25,6 +25,8 @@ def test_settled(rig: Rig, outcome: Literal["ran", "skipped"]) -> None:
     record = rig.ledger.records(AGENT)[-1]
     assert (record["what"], record["token"], record["batch"], record["at"]) == (outcome, str(lease.token), batch.batch_id, T0 + 10)
     assert record["detail"] == {"note": "done"}
+    counters = rig.client.hgetall(rig.key("counters"))
+    assert counters == {"deposited": "2", "settled": "2", f"heartbeats:{outcome}": "1"}
     balance = rig.ledger.balance()
     assert (balance.settled, balance.pending, balance.running) == (2, 0, 0)
 
