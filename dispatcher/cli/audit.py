@@ -13,7 +13,7 @@ from dispatcher.cli.output import document, say, table
 from dispatcher.cli.reach import AsJson, ConfigFile, reach
 
 if TYPE_CHECKING:
-    from dispatcher.store.ledger import Balance
+    from dispatcher.store.books import Balance
 
 LIMIT_S = 2.0
 PAUSE_S = 0.1

@@ -26,7 +26,7 @@ from dispatcher.cli.output import document
 from dispatcher.core.errors import StoreUnavailable, WakeError
 
 if TYPE_CHECKING:
-    from dispatcher.store.ledger import Balance
+    from dispatcher.store.books import Balance
     from dispatcher.store.opened import Store
 
 DEADLINE_S = 48.0  # what is left of the minute is for stopping

@@ -12,7 +12,8 @@ from dispatcher.cli.demo_scenario import AGENTS, HEARD, OVERLAPS
 from dispatcher.cli.demo_verdict import Evidence, Heard, Planned
 
 if TYPE_CHECKING:
-    from dispatcher.store.ledger import AgentStatus, Balance
+    from dispatcher.store.books import Balance
+    from dispatcher.store.ledger import AgentStatus
     from dispatcher.store.opened import Store
 
 

@@ -7,12 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from redis.exceptions import ResponseError
-
-from dispatcher.core import session_key
 from dispatcher.core.models import DeadLetter, Fate
+from dispatcher.store.books import Balance, Books
 from dispatcher.store.connect import unavailable
-from dispatcher.store.inbox import GROUP
 from dispatcher.store.keys import Keys
 from dispatcher.store.letters import Letters
 
@@ -31,25 +28,6 @@ class Whereabouts:
     accepted_at_ms: int | None = None
     at_ms: int | None = None
     detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """One reading of the books. `accepted` equals the sum of the others, or something is wrong, or still moving."""
-
-    accepted: int
-    unrouted: int
-    pending: int
-    running: int
-    settled: int
-    suppressed: int
-    dead: int
-    dropped: int
-
-    @property
-    def balance(self) -> int:
-        rest = self.unrouted + self.pending + self.running + self.settled + self.suppressed + self.dead + self.dropped
-        return self.accepted - rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +53,7 @@ class Ledger:
         # redis-py types its replies as Any | Awaitable[Any]; the client here is the synchronous one.
         self._client, self._keys = client, keys
         self.letters = Letters(client, keys, self.pools)
+        self._books = Books(client, keys, self.pools, self.has_marker)
 
     def now_ms(self) -> int:
         with unavailable("read server time"):
@@ -207,72 +186,5 @@ class Ledger:
             return int(self._client.xlen(self._keys.inbox["stream"]))
 
     def balance(self) -> Balance:
-        """One reading, the inbox first, so that what is routed meanwhile is counted once."""
-        with unavailable("audit"):
-            entries = self._client.xrange(self._keys.inbox["stream"])
-            counters = self._client.hgetall(self._keys.inbox["counters"])
-            dead = int(self._client.hlen(self._keys.inbox["dead"]))
-            marked = self._marked(entries)
-        totals = {"pending": 0, "running": 0, "settled": 0, "dead": dead} | {n: int(counters.get(n, 0)) for n in ("suppressed", "dropped")}
-        for slot, pool in self.pools():
-            with unavailable("audit"):
-                self._add_pool(slot, pool, totals)
-        unrouted = sum(1 for entry, _ in entries if entry not in marked)
-        return Balance(accepted=int(counters.get("accepted", 0)), unrouted=unrouted, **totals)
-
-    def _add_pool(self, slot: int, pool: str, totals: dict[str, int]) -> None:
-        keys = self._keys.pool(slot, pool)
-        pipe = self._client.pipeline(transaction=False)
-        pipe.zrange(keys["due"], 0, -1)
-        pipe.smembers(keys["deads"])
-        pipe.hgetall(keys["counters"])
-        pipe.hgetall(keys["leases"])
-        agents, deads, counters, leases = pipe.execute()
-        for agent_id in agents:
-            pipe.zcard(self._keys.agent(pool, agent_id)["mailbox"])
-            pipe.zcard(self._keys.agent(pool, agent_id)["frozen"])
-            batch = leases.get(agent_id, "||||").split("|", 4)[4]
-            pipe.zlexcount(self._keys.agent(pool, agent_id)["frozen"], f"[{batch}{SEP}", f"({batch} ")
-        sizes = pipe.execute()
-        for waiting, frozen, running in zip(sizes[::3], sizes[1::3], sizes[2::3], strict=True):
-            totals["pending"] += waiting + frozen - running
-            totals["running"] += running
-        for agent_id in deads:
-            pipe.hlen(self._keys.agent(pool, agent_id)["dead"])
-        totals["dead"] += sum(pipe.execute())
-        for name in ("settled", "suppressed", "dropped"):
-            totals[name] += int(counters.get(name, 0))
-
-    def _marked(self, entries: list[tuple[str, dict[str, str]]]) -> set[str]:
-        """Entries whose wake is deposited while they are not yet acknowledged."""
-        if not entries:
-            return set()
-        claimed = self._claimed(len(entries))
-        pins = self._client.hgetall(self._keys.inbox["pins"])
-        marked: set[str] = set()
-        for entry, fields in entries:
-            owner = _owner_in(fields.get("body", ""), pins.get(entry, "")) if entry in claimed else None
-            if owner and self.has_marker(owner, fields.get("id", ""), entry):
-                marked.add(entry)
-        return marked
-
-    def _claimed(self, count: int) -> set[str]:
-        try:
-            pending = self._client.xpending_range(self._keys.inbox["stream"], GROUP, "-", "+", count)
-        except ResponseError as error:
-            if "NOGROUP" not in str(error):
-                raise
-            return set()  # no router was here yet
-        return {entry["message_id"] for entry in pending}
-
-
-def _owner_in(body: str, pin: str) -> str | None:
-    """Whom an inbox entry would be deposited with: its pin, else its key, else the agent it names."""
-    if pin:
-        return pin.partition("|")[0]
-    try:
-        completion = json.loads(body)
-        parsed = session_key.parse(completion.get("session_key"))
-        return parsed.agent_id if parsed else completion.get("agent_id")
-    except (ValueError, AttributeError):
-        return None
+        """One reading of the books, the inbox first, so that what is routed meanwhile is counted once."""
+        return self._books.balance()

@@ -16,8 +16,9 @@ from celery import Celery
 
 from dispatcher.config import Config, load
 from dispatcher.core.models import Receipt
+from dispatcher.embedded import server_url
+from dispatcher.store.books import Balance
 from dispatcher.store.connect import kombu_url
-from dispatcher.store.ledger import Balance
 from dispatcher.store.opened import Store, open_store
 from dispatcher.submit import completion_of, submission_of
 from tests.support.beats import Beat, read_beats
@@ -82,8 +83,8 @@ class Worker:
 class Gateway:
     """One store and the processes that serve it. `configure` first; a later call is what processes started afterwards see."""
 
-    def __init__(self, folder: Path, server: Server) -> None:
-        self.folder, self.server = folder, server
+    def __init__(self, folder: Path, server: Server | None) -> None:
+        self.folder, self._server = folder, server
         self.workers: list[Worker] = []
         for name in (PLANS, GATES):
             (folder / name).mkdir()
@@ -91,12 +92,17 @@ class Gateway:
         self.env = {"WAKE_CONFIG": str(self.config_file), "HEARTBEATS": str(folder)}
         self.configure()
 
+    @property
+    def server(self) -> Server:
+        assert self._server, "this gateway has an embedded server"
+        return self._server
+
     # Configuration
 
     def configure(self, **tables: Table) -> Config:
         """Writes wake.toml: agent ops, the recording runner, no spacing, early reclaim on a young server; `tables` over that."""
         base: dict[str, Table] = {
-            "redis": {"url": self.server.url},
+            "redis": {"url": self._server.url} if self._server else {},
             "defaults": {"runner": RECORDER, "min_spacing_ms": 0, "flood_starts": 0},
             "agents": {"ops": {}},
             "routing": {"interval_ms": 50},
@@ -152,7 +158,7 @@ class Gateway:
 
     @cached_property
     def store(self) -> Store:
-        return open_store(self.config, self.server.url)
+        return open_store(self.config, server_url(self.config))
 
     def submit(self, *completion_ids: str, session: str = "agent:ops:main", **words: Any) -> list[Receipt]:
         """Accepted without a message: a router's own timer finds them."""
@@ -211,9 +217,10 @@ class Gateway:
             if worker.alive:
                 worker.signal(signal.SIGCONT)
             worker.close()
-        for name in ("producer", "store"):
-            if name in self.__dict__:
-                getattr(self, name).__exit__(None, None, None) if name == "producer" else self.store.close()
+        if "producer" in self.__dict__:
+            self.producer.close()
+        if "store" in self.__dict__:
+            self.store.close()
         for worker in self.workers:
             lines = worker.said().splitlines()[-LOG_LINES:]
             print(f"--- {worker.log.name} (pid {worker.pid}, status {worker.process.returncode})", *lines, sep="\n")

@@ -10,7 +10,7 @@ import pytest
 
 from dispatcher.cli.audit import agreed
 from dispatcher.core.snapshot import Deferral
-from dispatcher.store.ledger import Balance
+from dispatcher.store.books import Balance
 from dispatcher.store.mailbox import Leased
 from dispatcher.store.presence import PresenceLine
 from tests.support.gates import wait_until

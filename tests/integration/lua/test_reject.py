@@ -21,6 +21,14 @@ def test_rejected(rig: Rig) -> None:
     assert rig.client.hget(rig.keys.inbox["counters"], "dead:unbound-key") == "1"
 
 
+def test_its_pin_goes_too(rig: Rig) -> None:
+    """Claimed too often: an owner was found, and nobody ever answered."""
+    entry = rig.submitted("c1", "node-mac")
+    rig.inbox.pin({entry.entry: "ops|agent:ops:main"})
+    assert rig.inbox.reject(entry, "router-crash", letter(T0)) == "REJECTED"
+    assert rig.inbox.pinned([entry.entry]) == {}
+
+
 def test_gone(rig: Rig) -> None:
     """GONE: after a lost reply nothing is counted twice."""
     entry = rig.rejected("c1")
