@@ -11,9 +11,7 @@ AGENTS = [f"a{n}" for n in range(5)]
 
 def test_a_router_killed_between_deposit_and_acknowledgement(gateway: Gateway) -> None:
     """Killed as soon as a deposit shows while its inbox entry is still there, again and again; another router takes over."""
-    gateway.configure(
-        agents={agent_id: {} for agent_id in AGENTS}, routing={"claim_idle_ms": 2000, "max_claims": 100, "route_batch": 500}
-    )
+    gateway.configure(agents={agent_id: {} for agent_id in AGENTS}, routing={"claim_idle_ms": 2000, "max_claims": 100, "route_batch": 500})
     gateway.start_worker()
     gateway.ready()
     sent: list[str] = []

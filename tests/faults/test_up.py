@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dispatcher.core.errors import StoreUnavailable
 from tests.support.beats import assert_each_once, assert_one_at_a_time
 from tests.support.gates import wait_until
 from tests.support.gateway import PATIENCE_S, Gateway, Worker, ids
@@ -38,6 +39,12 @@ class Embedded(Gateway):
             if alive(pid) and words:
                 found["router" if b"--route" in words else "worker" if b"--pool" in words else "server"] = pid
         return found
+
+    def reachable(self) -> bool:
+        try:
+            return bool(self.store.ledger.now_ms())
+        except StoreUnavailable:
+            return False
 
     def present(self, role: str, pid: int) -> bool:
         return any(holder.startswith(f"{role}.") and f".{pid}." in holder for holder in self.store.ledger.presences())
@@ -79,7 +86,7 @@ def test_what_dies_is_started_again(embedded: Embedded) -> None:
             PATIENCE_S,
             f"a new {victim} runs",
         )
-        supervisor.hears("ended", 1)
+        wait_until(embedded.reachable, PATIENCE_S, "the server answers")
         embedded.quiet(accepted=len(sent), settled=len(sent))
     after = embedded.children(supervisor)
     assert set(after) == {"router", "worker", "server"}

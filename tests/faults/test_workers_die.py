@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.support.requests import pid_in, wait_gone
 Record = Callable[[str, object], None]
 
 
-def in_mid_heartbeat(gateway: Gateway, workers: int = 2, **tables: dict[str, object]) -> Beat:
+def in_mid_heartbeat(gateway: Gateway, workers: int = 2, **tables: dict[str, Any]) -> Beat:
     """Two workers, a heartbeat of ops that goes on until the gate opens, and a completion that came meanwhile."""
     gateway.configure(**tables)
     gateway.plan(gate="goes-on", child="child", stubborn=True)
@@ -132,7 +133,10 @@ def test_a_leaving_worker_lets_its_heartbeat_finish(gateway: Gateway, pool_type:
 def test_a_leaving_worker_hands_back_what_takes_too_long(gateway: Gateway, pool_type: str, record_property: Record) -> None:
     """After the grace period: the same batch at once elsewhere, as attempt 2, and nothing counts as failed."""
     first = in_mid_heartbeat(
-        gateway, lease={"grace_ms": 300}, pools={"agents": {"pool_type": pool_type, "concurrency": 2}}, defaults={"max_failures": 1, "max_deliveries": 1}
+        gateway,
+        lease={"grace_ms": 300},
+        pools={"agents": {"pool_type": pool_type, "concurrency": 2}},
+        defaults={"max_failures": 1, "max_deliveries": 1},
     )
     leaving = gateway.running(first.parent) if pool_type == "threads" else gateway.running(os.getpgid(first.parent))
     leaving.signal(signal.SIGTERM)

@@ -54,14 +54,18 @@ def test_a_command_that_does_not_catch_the_signal_dies_of_it_and_so_do_we(tmp_pa
     assert the_kept(tmp_path)["signal"] == "SIGTERM"
 
 
-def test_an_ignored_signal_stays_ignored_by_the_command_too(tmp_path: Path) -> None:
-    """As under nohup. The listener's mask would hide it, so this command has none."""
-    line = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *exec_words("--", "sh", "-c", "echo ready; read line; echo $line")]
+def test_a_signal_that_we_were_told_to_ignore_is_not_forwarded(tmp_path: Path) -> None:
+    """As under nohup. The command, which could die of it, gets the next one only."""
+    code = (
+        "import signal; signal.signal(1, signal.SIG_DFL); signal.signal(10, lambda *_: print('USR1')); print('ready', flush=True); input()"
+    )
+    line = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *exec_words(*python(code))]
     with subprocess.Popen(line, cwd=tmp_path, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
         read_until(process.stdout, b"ready\n")
         process.send_signal(signal.SIGHUP)
-        stdout, _ = process.communicate(b"alive\n", timeout=60)
-    assert (process.returncode, stdout) == (0, b"alive\n")
+        process.send_signal(signal.SIGUSR1)  # taken after the other, if that is taken at all
+        stdout, _ = process.communicate(b"go on\n", timeout=60)
+    assert (process.returncode, stdout) == (0, b"USR1\n")
 
 
 def test_the_command_starts_with_the_signals_that_we_were_given(tmp_path: Path) -> None:

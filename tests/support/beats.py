@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ BUSY = 75
 
 @dataclass(frozen=True)
 class Beat:
-    """One heartbeat. `ended` is None while it runs, and for ever when it was killed; `beside` are older commands of its agent that lived."""
+    """One heartbeat. `ended` stays None when it was killed; `beside` are older commands of its agent that still lived."""
 
     agent_id: str
     session_key: str
@@ -76,7 +77,7 @@ def assert_one_at_a_time(beats: Iterable[Beat]) -> None:
     for beat in beats:
         of[beat.agent_id].append(beat)
     for agent_id, own in of.items():
-        for earlier, later in zip(own, own[1:], strict=False):
+        for earlier, later in pairwise(own):
             assert earlier.ended is None or earlier.ended <= later.started, f"{agent_id}: two at once: {earlier} and {later}"
             assert earlier.token < later.token, f"{agent_id}: the token did not grow: {earlier} and {later}"
         assert not [beat for beat in own if beat.beside], f"{agent_id}: an older command still lived when a new one started"

@@ -67,7 +67,8 @@ def answer(words: dict[str, Any]) -> Answer:
     except Exception as error:  # noqa: BLE001  the test wants to see every error
         return {"error": type(error).__name__, "message": str(error)}
     assert result.receipt
-    return result.receipt.model_dump()
+    receipt: Answer = result.receipt.model_dump()
+    return receipt
 
 
 def main() -> None:

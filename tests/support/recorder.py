@@ -34,7 +34,7 @@ def note(folder: Path, word: str, request: Mapping[str, Any], **more: Any) -> No
 
 
 def plan_of(folder: Path, agent_id: str) -> dict[str, Any]:
-    """`seconds` to take, `gate` to wait for, `exits` by attempt, `exit`, `stubborn`: no signal but SIGKILL ends it, `child`: it starts one."""
+    """`seconds` to take, `gate` to wait for, `exit` (`exits` by attempt), `stubborn`: ignores SIGTERM, `child`: file for a child's pid."""
     for name in (agent_id, "any"):
         with contextlib.suppress(FileNotFoundError):
             plan: dict[str, Any] = json.loads((folder / PLANS / f"{name}.json").read_text())
@@ -55,8 +55,12 @@ def beat(request: Any, cancel: threading.Event) -> bool:
     """The `python` runner. Told to give up, it says so, and goes on as planned: it can only be asked."""
     folder, words = Path(os.environ["HEARTBEATS"]), request.model_dump(mode="json")
     note(folder, "start", words, events=len(request.events), beside=[])
-    waiter = threading.Thread(target=lambda: cancel.wait() and note(folder, "cancel", words), daemon=True)
-    waiter.start()
+
+    def told_to_give_up() -> None:
+        cancel.wait()
+        note(folder, "cancel", words)
+
+    threading.Thread(target=told_to_give_up, daemon=True).start()
     carry_out(folder, plan_of(folder, request.agent_id))
     note(folder, "end", words, exit=0)
     return True

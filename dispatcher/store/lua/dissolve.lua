@@ -15,8 +15,9 @@ if lease.batch ~= A.batch then return { 'NO_BATCH' } end
 -- writes
 local meta = read_batch(K, A.batch)
 end_batch(K, A.batch, meta, function(id, seq, at, intent)
-  -- A rider goes back to riding: its own due time counts from its arrival.
-  local due = intent == 'rider' and tonumber(at) + tonumber(A.rider_age_ms) or now + tonumber(A.wait_ms)
+  -- A rider goes back to riding: its own due time counts from its arrival. One that is over it waits like the others.
+  local due = now + tonumber(A.wait_ms)
+  if intent == 'rider' then due = math.max(due, tonumber(at) + tonumber(A.rider_age_ms)) end
   put_wake(K, intent, meta.session, seq, at, id, due)
   move_fate(K, id, 'pending', now, '')
 end, true)

@@ -55,6 +55,12 @@ def test_a_claim_allows_the_next_announcement(rig: Rig) -> None:
     assert rig.inbox.submit(submission("c3"), T0)[1] is True
 
 
+def test_a_router_that_took_all_it_may_comes_again_unannounced(rig: Rig) -> None:
+    rig.inbox.submit_all([submission("c1"), submission("c2")], T0)
+    rig.inbox.claim("r1", 1)
+    assert rig.inbox.submit(submission("c3"), T0)[1] is False
+
+
 def test_an_announcement_expires_by_itself(rig: Rig) -> None:
     """The message that announced the inbox may be lost."""
     hasty = rig.limited(announce_ms=1)

@@ -77,6 +77,25 @@ def test_a_wait_binds_these_wakes_only(rig: Rig) -> None:
     assert rig.due_ms() == T0 + 250
 
 
+def test_a_rider_goes_back_to_riding(rig: Rig) -> None:
+    """It does not become a wake because the one that it rode with met a busy target."""
+    age_ms = rig.limits.rider_age_ms
+    rig.wake("c0", "rider", delay_ms=age_ms)
+    dissolve(rig, "c1", wait_ms=60_000, all_ms=0, rest_ms=0)
+    assert rig.client.zscore(rig.key("lane_rider"), MAIN) == T0 + age_ms
+    rig.now_ms += 60_000
+    assert ids(rig.begun(rig.leased().lease)) == ["c0", "c1"]
+
+
+def test_a_rider_that_is_over_its_age_waits_like_the_others(rig: Rig) -> None:
+    """Else it would meet the busy target again at once, and again; a busy start leaves no mark that could stop it."""
+    rig.wake("c0", "rider", delay_ms=rig.limits.rider_age_ms)
+    rig.now_ms += rig.limits.rider_age_ms
+    lease = rig.leased().lease
+    assert rig.mailbox.dissolve(lease, rig.begun(lease).batch_id, 60_000, 0, 0, "preempted").ring is False
+    assert rig.due_ms() == rig.now_ms + 60_000
+
+
 def test_a_block_ends_with_the_next_begin(rig: Rig) -> None:
     dissolve(rig, "c1")
     rig.now_ms += 1000

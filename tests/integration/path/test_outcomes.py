@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.support.beats import assert_each_once, assert_one_at_a_time
 from tests.support.gates import wait_until
 from tests.support.gateway import CALLABLE, PATIENCE_S, Gateway, ids
@@ -10,7 +12,7 @@ from tests.support.requests import pid_in, wait_gone
 FAST_RETRY = {"retry_base_ms": 50, "retry_max_ms": 200}
 
 
-def served(gateway: Gateway, **tables: dict[str, object]) -> Gateway:
+def served(gateway: Gateway, **tables: dict[str, Any]) -> Gateway:
     gateway.configure(**tables)
     gateway.start_router()
     gateway.start_worker()
@@ -84,9 +86,9 @@ def test_the_time_limit_ends_the_whole_group(gateway: Gateway) -> None:
     served(gateway, defaults=FAST_RETRY | {"time_limit_s": 1, "max_failures": 1})
     gateway.submit("slow")
     gateway.quiet(dead=1)
-    beat, = gateway.beats()
+    (beat,) = gateway.beats()
     wait_gone(beat.pid, pid_in(gateway.folder / "child"))
-    letter, = gateway.store.ledger.dead_letters()
+    (letter,) = gateway.store.ledger.dead_letters()
     assert letter.errors == ("timeout",)
 
 
@@ -94,9 +96,7 @@ def test_a_callable_that_ignores_its_limit_keeps_the_lease_until_it_returns(gate
     """It is asked to give up; while it goes on, for longer than the lease, nobody else runs its agent."""
     gateway.plan(gate="returns")
     served(
-        gateway,
-        defaults=FAST_RETRY | {"runner": CALLABLE, "time_limit_s": 0.5},
-        lease={"ttl_ms": 1200, "renew_ms": 200, "margin_ms": 300},
+        gateway, defaults=FAST_RETRY | {"runner": CALLABLE, "time_limit_s": 0.5}, lease={"ttl_ms": 1200, "renew_ms": 200, "margin_ms": 300}
     )
     gateway.start_worker()
     gateway.ready()

@@ -40,9 +40,7 @@ def dead(gateway: Gateway) -> dict[str, str]:
 
 def test_unusable_keys_through_delay(served: Gateway) -> None:
     """Each is a dead letter with its reason or an error that says why; none wakes anybody."""
-    answers = {
-        key: served.producer.delay(completion_id=f"k{n}", session_key=key, exit_code=1) for n, key in enumerate(UNUSABLE)
-    }
+    answers = {key: served.producer.delay(completion_id=f"k{n}", session_key=key, exit_code=1) for n, key in enumerate(UNUSABLE)}
     refused = {key for key, answer in answers.items() if "error" in answer}
     assert {key[:12] for key in refused} == {"agent:ops:kk", "agent:ops:\x1b["}
     assert {answers[key]["error"] for key in refused} == {"InvalidCompletion"}
@@ -77,10 +75,10 @@ def test_unusable_keys_through_a_foreign_celery_program(served: Gateway) -> None
 
 def test_a_foreign_celery_program_reports_a_good_completion(served: Gateway) -> None:
     """Its task id is the completion id; sent twice it is one completion."""
+    words = {"session_key": "agent:ops:main", "exit_code": 2, "output": "boom"}
 
     def send(app: Any) -> None:
         for _ in range(2):
-            words = {"session_key": "agent:ops:main", "exit_code": 2, "output": "boom"}
             app.send_task(EXEC_COMPLETED, kwargs=words, task_id="task-1", queue="wake.inbox")
         app.send_task(EXEC_COMPLETED, kwargs=words | {"completion_id": "own-id"}, task_id="task-2", queue="wake.inbox")
 
@@ -100,7 +98,7 @@ def test_a_key_that_was_bound_later_is_revived_into_one_heartbeat(served: Gatewa
     for completion_id in sent:
         assert served.store.inbox.revive(completion_id)
     served.quiet(accepted=3, settled=3, dead=0)
-    beat, = served.beats()
+    (beat,) = served.beats()
     assert beat.agent_id == "ops"
     assert beat.session_key == "agent:ops:node-x"  # the node's own session with ops
     assert sorted(beat.ids) == sent
@@ -141,9 +139,7 @@ def test_a_foreign_doorbell_is_refused(gateway: Gateway) -> None:
 
 def test_each_pool_runs_its_own_agents(gateway: Gateway) -> None:
     """Two pools, two workers, four agents: every heartbeat runs under the worker of its agent's pool."""
-    gateway.configure(
-        agents={"ops": {}, "dev": {}, "lab-*": {}}, pools={"agents": {}, "research": {"agents": ["lab-*"], "partitions": 2}}
-    )
+    gateway.configure(agents={"ops": {}, "dev": {}, "lab-*": {}}, pools={"agents": {}, "research": {"agents": ["lab-*"], "partitions": 2}})
     gateway.start_router()
     agents, research = gateway.start_worker(), gateway.start_worker("--pool", "research")
     gateway.ready()
