@@ -117,7 +117,7 @@ class Router:
             try:
                 routed.append(self._own(entry, claimed.read_at_ms, bindings, pins.get(entry.entry)))
             except (InvalidAddress, ValidationError) as error:
-                self._refuse(entry, error, done)
+                self._refuse(entry, error, pins.get(entry.entry), done)
             except StoreUnavailable:
                 raise
             except Exception:
@@ -192,13 +192,14 @@ class Router:
         route = self._route(item.route.address, item.route.via)
         return replace(item, route=route, deposit=replace(item.deposit, pool=pool, configured=configured))
 
-    def _refuse(self, entry: InboxEntry, error: InvalidAddress | ValidationError, done: Counter[str]) -> None:
+    def _refuse(self, entry: InboxEntry, error: InvalidAddress | ValidationError, pin: str | None, done: Counter[str]) -> None:
         reason = error.reason if isinstance(error, InvalidAddress) else _reason_of(error)
         key, agent_id = _named_in(entry)
-        owner = session_key.parse(key)
-        if entry.deliveries > 1 and owner and self._store.ledger.has_marker(owner.agent_id, entry.completion_id, entry.entry):
+        parsed = session_key.parse(key)
+        owner, via = (pin.partition("|")[0], "binding") if pin else (parsed.agent_id if parsed else agent_id, "session-key")
+        if entry.deliveries > 1 and owner and self._store.ledger.has_marker(owner, entry.completion_id, entry.entry):
             # Deposited by a router that died before it could say so: it has an owner, whatever this router would have decided.
-            self._store.inbox.acknowledge([(entry, owner.agent_id, "session-key")])
+            self._store.inbox.acknowledge([(entry, owner, via)])
             return
         letter = {"session_key": key[:1024], "agent_id": agent_id, "message": str(error)[:1000], "dead_at": self._store.ledger.now_ms()}
         status = self._store.inbox.reject(entry, str(reason), letter)

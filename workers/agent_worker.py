@@ -14,7 +14,7 @@ from dispatcher.config import Config
 from dispatcher.core.coalesce import coalesce, merged
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.models import Batch, Failed, Lease, Outcome, tail_of
-from dispatcher.core.policy import Bury, BuryParked, Defer, Dissolve, Retry, RunParked, Settle, decide, sequel
+from dispatcher.core.policy import Bury, BuryParked, Defer, Dissolve, Retry, RunParked, Settle, Wait, decide, sequel
 from dispatcher.routing import Ringer, rules_of
 from dispatcher.store.mailbox import Begun, Ended, Leased
 from dispatcher.store.opened import Store
@@ -148,13 +148,15 @@ class AgentWorker:
     def _step(self, lease: Lease, batch: Batch, outcome: Outcome) -> Callable[[], Ended]:
         mailbox, batch_id = self._store.mailbox, batch.batch_id
         _, intent, _ = merged(batch.wakes)
-        match sequel(outcome, intent, batch.failures, rules_of(self._config, lease.agent_id), random.random()):
+        match sequel(outcome, intent, batch.attempt, batch.failures, rules_of(self._config, lease.agent_id), random.random()):
             case Settle(kind):
                 detail = outcome.model_dump(exclude={"kind"}) | {"n": len(batch.wakes), "attempt": batch.attempt}
                 detail["note"] = tail_of(str(detail.get("note", "")), NOTE_BYTES)
                 return lambda: mailbox.settle(lease, batch_id, "ran" if kind == "ran" else "skipped", detail)
             case Dissolve(wait_ms, all_ms, rest_ms, reason):
                 return lambda: mailbox.dissolve(lease, batch_id, wait_ms, all_ms, rest_ms, reason)
+            case Wait(wait_ms, reason):
+                return lambda: mailbox.park(lease, batch_id, "busy", wait_ms, reason)
             case Retry(delay_ms, error):
                 return lambda: mailbox.park(lease, batch_id, "failed", delay_ms, error[:500])
             case Bury(reason, error):

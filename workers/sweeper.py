@@ -19,7 +19,7 @@ from dispatcher.store.sweeping import Absent, Sweeping
 log = logging.getLogger(__name__)
 FULL_SWEEP_S = 0.4  # well below the gap after which a slot counts as unswept
 WATCH_S = 0.25
-SHORTEST_WAIT_S = 0.025
+SHORTEST_WAIT_S = 0.005
 
 
 class Sweeper:

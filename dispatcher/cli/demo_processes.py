@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -23,7 +24,6 @@ AT_A_TIME = 4  # commands under `wake exec`
 COMMAND_LIMIT_S = 10.0
 DRAIN_S, HURRIED_S = 15.0, 5.0
 FOLLOW = "WAKE_SUPERVISED"  # `wake up` ends when its standard input does: also when this process is killed
-LAST_LINES = 5
 
 
 class Dispatcher:
@@ -44,13 +44,15 @@ class Dispatcher:
             )
 
     def ended(self) -> str | None:
-        """What it said last, if it ended although nobody asked."""
+        """How it ended, if it did although nobody asked."""
         if self._process.poll() is None:
             return None
-        return f"`wake up` ended with status {self._process.returncode}: {self.last_words()}"
+        return f"`wake up` ended with status {self._process.returncode}"
 
     def last_words(self) -> str:
-        return " / ".join(self.log.read_text("utf-8", "replace").splitlines()[-LAST_LINES:])
+        """Where its log is, and the last line there that tells of an error."""
+        said = [line for line in self.log.read_text("utf-8", "replace").splitlines() if re.search(r"Error\b|\bERROR\b", line)]
+        return f"see {self.log}" + (f", where it says: {said[-1]}" if said else "")
 
     def stop(self, patience_s: float = DRAIN_S) -> bool:
         """Drains it; whoever does not end is killed. False when that was necessary."""

@@ -116,7 +116,7 @@ class Course:
         """Until everything is settled. What prevented it, nothing if it is."""
         while True:
             if why := dispatcher.ended():
-                return [f"{why}; see {dispatcher.log}"]
+                return [f"{why}; {dispatcher.last_words()}"]
             try:
                 stage = self._step()
                 standing = self._standing(stage)
@@ -127,7 +127,7 @@ class Course:
             if self._done(standing):
                 return []
             if self._late():
-                return [f"not finished within {DEADLINE_S:.0f} s: {progress(standing)}; see {dispatcher.log}"]
+                return [f"not finished within {DEADLINE_S:.0f} s: {progress(standing)}; {dispatcher.last_words()}"]
             time.sleep(LOOK_S)
 
     def _step(self) -> str:

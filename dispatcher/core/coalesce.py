@@ -18,12 +18,7 @@ _URGENCY = tuple(Intent)  # most urgent first
 
 
 def coalesce(
-    batch: Batch,
-    token: int,
-    *,
-    max_events: int = MAX_EVENTS,
-    max_bytes: int = MAX_EVENTS_BYTES,
-    trace: Mapping[str, str] | None = None,
+    batch: Batch, token: int, *, max_events: int = MAX_EVENTS, max_bytes: int = MAX_EVENTS_BYTES, trace: Mapping[str, str] | None = None
 ) -> HeartbeatRequest:
     """The request for this batch under this token. Pure: the same batch gives the same request but for token and trace.
 

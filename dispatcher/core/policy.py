@@ -18,7 +18,7 @@ NOT_DUE = "not-due"
 AGENT_DISABLED = "agent-disabled"
 BUSY_BLOCK_MS = 1_000
 BUSY_WAIT_MS = 60_000
-LOOK_AGAIN_MS = 3_600_000
+LOOK_AGAIN_MS = 60_000
 RIDER_AGE_MS = 86_400_000
 RIDER = "rider"
 URGENCY = {Intent.MANUAL: 3, Intent.IMMEDIATE: 2, Intent.EVENT: 1, Intent.TASK: 1, RIDER: 1, Intent.SCHEDULED: 0}
@@ -93,6 +93,13 @@ class Dissolve(NamedTuple):
     reason: str
 
 
+class Wait(NamedTuple):
+    """Busy, but an earlier attempt of this batch may have reached the model: it stays as it is, so that a receiver can tell."""
+
+    delay_ms: int
+    reason: str
+
+
 class Retry(NamedTuple):
     """The same batch again, after `delay_ms`."""
 
@@ -107,7 +114,7 @@ class Bury(NamedTuple):
     error: str
 
 
-Sequel = Settle | Dissolve | Retry | Bury
+Sequel = Settle | Dissolve | Wait | Retry | Bury
 
 
 def flood_until(starts_ms: Iterable[int], now_ms: int, flood_starts: int, flood_window_ms: int) -> int | None:
@@ -179,11 +186,12 @@ def decide(snapshot: Snapshot, rules: Rules) -> Decision:
     return Defer(tuple(deferrals.values()))
 
 
-def sequel(outcome: Outcome, intent: str, failures: int, rules: Rules, jitter: float) -> Sequel:
-    """What follows from a heartbeat's outcome. `failures` counts those before this one; `jitter` is in [0, 1)."""
+def sequel(outcome: Outcome, intent: str, attempt: int, failures: int, rules: Rules, jitter: float) -> Sequel:
+    """What follows from a heartbeat's outcome. `attempt` is 1 for the first; `failures` counts those before it; `jitter` is in [0, 1)."""
     match outcome:
         case Busy():
-            return _after_busy(outcome, intent)
+            busy = _after_busy(outcome, intent)
+            return busy if attempt <= 1 else Wait(busy.wait_ms, busy.reason)
         case Failed(final=True):
             return Bury("refused-by-runner", outcome.error)
         case Failed():

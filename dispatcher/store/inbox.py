@@ -84,7 +84,6 @@ class Inbox:
                     "id": s.completion_id,
                     "digest": s.digest,
                     "payload": s.body,
-                    "revival": 0,
                     "dedupe_ms": limits.dedupe_ms,
                     "max_ids": limits.max_ids,
                     "max_inbox": limits.max_inbox,
@@ -100,16 +99,19 @@ class Inbox:
     def claim(self, consumer: str, limit: int, idle_ms: int | None = None) -> Claimed:
         """Takes up to `limit` entries: those of routers that stayed silent for `idle_ms` first, then new ones."""
         with unavailable("claim inbox entries"):
-            reply = self._caller.call(
-                "claim",
-                self._keys.inbox,
-                group=GROUP,
-                consumer=consumer,
-                limit=limit,
-                idle_ms=self._limits.idle_ms if idle_ms is None else idle_ms,
-            )
+            reply = self._claim(consumer, limit, self._limits.idle_ms if idle_ms is None else idle_ms)
         read_at, first, taken = reply.rest
         return Claimed(int(read_at), _entry_ms(first), [_entry(*item) for item in taken])
+
+    def _claim(self, consumer: str, limit: int, idle_ms: int) -> Reply:
+        for again in (True, False):
+            try:
+                return self._caller.call("claim", self._keys.inbox, group=GROUP, consumer=consumer, limit=limit, idle_ms=idle_ms)
+            except ResponseError as error:
+                if "NOGROUP" not in str(error) or not again:
+                    raise
+                self.prepare()  # the server lost its data under a running router
+        raise AssertionError("unreachable")
 
     def oldest_entry_ms(self) -> int:
         """The time in the id of the oldest entry that is still here; without one, the server's time."""

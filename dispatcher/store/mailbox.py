@@ -59,15 +59,11 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a call of the holder ended. `ring`: the agent is due again, tell a worker. `ok` is False when it no longer was the holder's."""
+    """How a call of the holder ended. `ring`: the agent is due again, tell a worker."""
 
     status: str
     ring: bool = False
     count: int = 0
-
-    @property
-    def ok(self) -> bool:
-        return self.status not in {"STALE_TOKEN", "NO_BATCH", "DEAD_FULL", "CHANGED"}
 
 
 class Mailbox:
@@ -126,6 +122,8 @@ class Mailbox:
                 "agent": agent_id,
                 "pool": d.pool,
                 "configured": d.configured,
+                "read_at": d.read_at_ms,
+                "max_hold_ms": self._limits.max_hold_ms,
                 "entry": d.entry,
                 "id": d.wake.wake_id,
                 "revival": d.revival,
@@ -201,7 +199,7 @@ class Mailbox:
         """The batch is done. ALREADY_SETTLED answers a repetition by the same token."""
         return self._held("settle", lease, batch=batch_id, outcome=outcome, detail=json.dumps(detail), ledger_max=self._limits.ledger_max)
 
-    def park(self, lease: Lease, batch_id: str, kind: Literal["failed", "handed-back"], delay_ms: int, error: str) -> Ended:
+    def park(self, lease: Lease, batch_id: str, kind: Literal["failed", "handed-back", "busy"], delay_ms: int, error: str) -> Ended:
         """The batch stays as it is for its next attempt, `delay_ms` from now."""
         return self._held("park", lease, batch=batch_id, kind=kind, delay_ms=delay_ms, error=error, ledger_max=self._limits.ledger_max)
 

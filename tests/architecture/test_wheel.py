@@ -31,8 +31,8 @@ def test_the_wheel_holds_what_runs_and_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_plain_install_has_both_commands(tmp_path: Path) -> None:
-    """From a folder with foreign packages of our names: the installed ones win."""
+def test_a_plain_install_has_both_commands_and_runs_everything(tmp_path: Path) -> None:
+    """Without any extra, and from a folder with foreign packages of our names: the installed ones win."""
     run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
     binaries = tmp_path / "venv" / "bin"
     run(binaries / "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", ROOT, cwd=tmp_path)
@@ -40,3 +40,4 @@ def test_a_plain_install_has_both_commands(tmp_path: Path) -> None:
     (tmp_path / "workers" / "__init__.py").write_text("raise RuntimeError('the foreign package was imported')\n")
     for command in ("wake", "wake-dispatcher"):
         assert "exec" in run(binaries / command, "--help", cwd=tmp_path)
+    assert '"ok": true' in run(binaries / "wake", "demo", "--json", cwd=tmp_path)

@@ -10,7 +10,7 @@ from typing import Any
 from dispatcher.core import session_key
 from dispatcher.core.coalesce import coalesce
 from dispatcher.core.models import Address, Batch, Busy, Failed, HeartbeatRequest, Intent, Lease, Outcome, Ran, Skipped, Source, Wake
-from dispatcher.core.policy import Bury, BuryParked, Defer, Dissolve, Retry, Rules, RunParked, Settle, decide, sequel
+from dispatcher.core.policy import Bury, BuryParked, Defer, Dissolve, Retry, Rules, RunParked, Settle, Wait, decide, sequel
 from dispatcher.store.inbox import Inbox, Submission
 from dispatcher.store.keys import Keys
 from dispatcher.store.limits import StoreLimits
@@ -190,13 +190,16 @@ class Gateway:
     def _end(self, run: Run, lease: Lease, batch: Batch, reply: Mapping[str, Any]) -> None:
         run.ended = self.now
         self._mailbox.now_ms = BASE_MS + self.now
-        step = sequel(_outcome(reply), run.intent, batch.failures, self._rules, 0.5)
+        step = sequel(_outcome(reply), run.intent, batch.attempt, batch.failures, self._rules, 0.5)
         match step:
             case Settle(kind):
                 self._mailbox.settle(lease, batch.batch_id, "ran" if kind == "ran" else "skipped", {})
             case Dissolve(wait_ms, all_ms, rest_ms, reason):
                 self._waited = True
                 self._mailbox.dissolve(lease, batch.batch_id, wait_ms, all_ms, rest_ms, reason)
+            case Wait(wait_ms, reason):
+                self._waited = True
+                self._mailbox.park(lease, batch.batch_id, "busy", wait_ms, reason)
             case Retry(delay_ms, error):
                 self._waited = True
                 self._mailbox.park(lease, batch.batch_id, "failed", delay_ms, error)

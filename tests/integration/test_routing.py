@@ -211,6 +211,27 @@ def test_a_deposited_entry_is_no_dead_letter_for_a_router_that_knows_the_agent_n
     assert desk.fate(completion_id) == (Fate.PENDING, "ops")
 
 
+def test_a_bound_entry_that_was_deposited_is_never_set_aside_as_well(desk: Desk) -> None:
+    """However often it was claimed since: its pin says with whom it lies."""
+    completion_id = desk.submit(session_key="node-mac")
+    first, second, done = desk.router(), desk.router(), Counter[str]()
+    desk.store.mailbox.deposit_all([i.deposit for i in first._own_all(desk.store.inbox.claim(first.consumer, 10), done)])
+    for attempt in range(5):
+        desk.store.inbox.claim(f"dead-router-{attempt}", 10, idle_ms=0)
+    second._deliver(second._own_all(desk.store.inbox.claim(second.consumer, 10, idle_ms=0), done), done)
+    assert desk.dead() == {}
+    assert desk.fate(completion_id) == (Fate.PENDING, "research")
+
+
+def test_a_store_that_lost_its_data_is_prepared_again(desk: Desk) -> None:
+    """A running router goes on."""
+    router = desk.router()
+    desk.store.client.flushall()
+    completion_id = desk.submit(session_key="agent:ops:main")
+    router.drain_inbox()
+    assert desk.fate(completion_id) == (Fate.PENDING, "ops")
+
+
 def test_an_entry_that_was_claimed_too_often_is_set_aside(desk: Desk) -> None:
     """router-crash, after five claims without an answer."""
     completion_id = desk.submit(session_key="agent:ops:main")

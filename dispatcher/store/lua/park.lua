@@ -3,7 +3,8 @@
 -- KEYS   clock @derive batches counters ledger
 -- ARGV   now agent token holder batch kind delay_ms error ledger_max
 -- REPLY  {"PARKED", ring?} | {"ALREADY_SETTLED"} | {"STALE_TOKEN", current} | {"NO_BATCH"}
--- `kind`: "failed" counts a failure; "handed-back" counts neither failure nor delivery and bypasses the cooldown.
+-- `kind`: "failed" counts a failure; "handed-back" counts neither failure nor delivery and bypasses the cooldown; "busy" counts
+-- neither and forgets the start of this attempt.
 -- INCLUDE now fence due batch record
 local now = slot_now(K, tonumber(A.now))
 local lease, current = fenced(K, A.token, A.holder)
@@ -19,7 +20,11 @@ if A.kind == 'failed' then
   while #meta.errors > 5 do table.remove(meta.errors, 1) end
 else
   meta.deliveries = meta.deliveries - 1
-  meta.bypass = true
+  if A.kind == 'busy' then
+    if meta.started then forget_start(K, A.batch) end
+  else
+    meta.bypass = true
+  end
 end
 park_batch(K, A.batch, meta, now + tonumber(A.delay_ms), now)
 redis.call('HINCRBY', K.counters, 'heartbeats:' .. A.kind, 1)

@@ -1,7 +1,7 @@
 #!lua
 -- submit: accept one completion: dedupe check, record and append in one step.   O(1)
 -- KEYS   stream seen order counters announced
--- ARGV   now id digest payload revival dedupe_ms max_ids max_inbox announce_ms
+-- ARGV   now id digest payload dedupe_ms max_ids max_inbox announce_ms
 -- REPLY  {"ACCEPTED", entry, at, announce?} | {"DUPLICATE", entry, at} | {"ID_CONFLICT"} | {"INBOX_FULL", length}
 -- `seen`: entry|at|digest|revival|state|agent|via. Refusing is this step's right when memory is short, so it is not allow-oom.
 local now = tonumber(A.now)
@@ -11,18 +11,18 @@ if now == 0 then
 end
 local seen = redis.call('HGET', K.seen, A.id)
 if seen then
-  local entry, at, digest, revival = string.match(seen, '^([^|]*)|(%d+)|([^|]*)|(%d+)|')
+  local entry, at, digest = string.match(seen, '^([^|]*)|(%d+)|([^|]*)|')
   local fresh = tonumber(at) + tonumber(A.dedupe_ms) > now
   if fresh and digest ~= A.digest then return { 'ID_CONFLICT' } end
-  if fresh and tonumber(revival) >= tonumber(A.revival) then return { 'DUPLICATE', entry, at } end
+  if fresh then return { 'DUPLICATE', entry, at } end
 end
 local length = redis.call('XLEN', K.stream)
 if length >= tonumber(A.max_inbox) then return { 'INBOX_FULL', length } end
 -- writes
-local entry = redis.call('XADD', K.stream, '*', 'id', A.id, 'revival', A.revival, 'at', string.format('%.0f', now), 'body', A.payload)
-redis.call('HSET', K.seen, A.id, table.concat({ entry, string.format('%.0f', now), A.digest, A.revival, 'accepted', '', '' }, '|'))
-if A.revival == '0' then redis.call('HINCRBY', K.counters, 'accepted', 1) end
-if A.revival == '0' or not seen then redis.call('RPUSH', K.order, A.id) end
+local entry = redis.call('XADD', K.stream, '*', 'id', A.id, 'revival', 0, 'at', string.format('%.0f', now), 'body', A.payload)
+redis.call('HSET', K.seen, A.id, table.concat({ entry, string.format('%.0f', now), A.digest, '0', 'accepted', '', '' }, '|'))
+redis.call('HINCRBY', K.counters, 'accepted', 1)
+redis.call('RPUSH', K.order, A.id)
 -- The oldest ids go first, a few per call, so that forgetting never takes long.
 for _ = 1, 4 do
   local oldest = redis.call('LINDEX', K.order, 0)

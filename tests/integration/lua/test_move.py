@@ -94,7 +94,7 @@ def test_lease_held(rig: Rig) -> None:
     rig.now_ms += rig.limits.ttl_ms + 59_999
     with rig.unchanged():
         assert move(rig) == "LEASE_HELD"
-    assert rig.settle(lease, batch).ok
+    assert rig.settle(lease, batch).status == "SETTLED"
     assert move(rig) == "MOVED"
 
 

@@ -96,3 +96,29 @@ def test_no_batch(rig: Rig) -> None:
     with rig.unchanged():
         assert rig.mailbox.park(lease, "ops-1", "failed", 0, "boom") == Ended("NO_BATCH")
     assert ids(batch) == ["c1"]
+
+
+def test_busy_counts_nothing_and_forgets_its_own_start(rig: Rig) -> None:
+    """Of a retry only: the first attempt's start, which may have reached the model, stays."""
+    batch = rig.parked(delay_ms=0)
+    starts = rig.starts()
+    lease = rig.leased().lease
+    rig.resumed(lease, batch.batch_id)
+    assert len(rig.starts()) == len(starts) + 1
+    assert rig.mailbox.park(lease, batch.batch_id, "busy", 1000, "active-run") == Ended("PARKED", ring=False)
+    assert rig.starts() == starts
+    rig.now_ms += 1000
+    lease = rig.leased().lease
+    again = rig.resumed(lease, batch.batch_id)
+    assert (again.attempt, again.failures, again.deliveries) == (3, 1, 2)
+
+
+def test_busy_after_a_take_over_keeps_the_one_start(rig: Rig) -> None:
+    """The taken-over attempt noted none of its own."""
+    _, batch = rig.running()
+    rig.now_ms += rig.limits.ttl_ms
+    lease = rig.leased("h2").lease
+    starts = rig.starts()
+    rig.resumed(lease, batch.batch_id)
+    rig.mailbox.park(lease, batch.batch_id, "busy", 1000, "active-run")
+    assert rig.starts() == starts

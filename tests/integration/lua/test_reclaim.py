@@ -101,4 +101,4 @@ def test_a_holder_that_is_not_gone_after_all_gets_its_lease_back(rig: Rig) -> No
     assert rig.due_ms() == T0 + rig.limits.ttl_ms
     assert rig.acquire("h2") == NotLeased("LEASE_HELD", f"{T0 + rig.limits.ttl_ms}/h1")
     assert reclaim(rig, lease, renewal=0).status == "CHANGED"
-    assert rig.settle(lease, batch).ok
+    assert rig.settle(lease, batch).status == "SETTLED"

@@ -22,7 +22,7 @@ def test_a_renewed_lease_is_not_taken(rig: Rig) -> None:
         assert rig.mailbox.renew_all([(lease, batch.batch_id)]) == ["RENEWED"]
     rig.now_ms += rig.limits.ttl_ms - 1
     assert not hasattr(rig.acquire("h2"), "lease")
-    assert rig.settle(lease, batch).ok
+    assert rig.settle(lease, batch).status == "SETTLED"
 
 
 def test_an_expired_lease_that_nobody_took_is_renewed(rig: Rig) -> None:
@@ -51,7 +51,7 @@ def test_overdue(rig: Rig) -> None:
     rig.now_ms += 1
     with rig.unchanged():
         assert rig.mailbox.renew_all([(lease, batch.batch_id)]) == ["OVERDUE"]
-    assert rig.settle(lease, batch).ok
+    assert rig.settle(lease, batch).status == "SETTLED"
 
 
 def test_stale_token(rig: Rig) -> None:

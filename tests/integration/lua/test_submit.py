@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from dispatcher.core.errors import IdConflict, InboxFull
@@ -90,26 +88,6 @@ def test_no_more_ids_are_kept_than_the_bound(rig: Rig) -> None:
         small.inbox.submit(submission(f"c{i}"), T0)
     assert sorted(rig.client.hkeys(rig.keys.inbox["seen"])) == ["c3", "c4", "c5"]
     assert rig.ledger.where("c0") is None
-
-
-def test_a_revival_is_accepted_once_and_not_counted_again(rig: Rig) -> None:
-    """The inbox entry of a revived dead letter of an agent; its id may be forgotten here already, and is remembered again."""
-    rig.caller.books = False  # the dead letter itself is taken by another step, and it is not there in this test
-    args: dict[str, Any] = {
-        "now": T0,
-        "id": "c1",
-        "digest": "digest",
-        "payload": "{}",
-        "revival": 1,
-        "dedupe_ms": DAY_MS,
-        "max_ids": 10,
-        "max_inbox": 10,
-    }
-    assert rig.caller.call("submit", rig.keys.inbox, **args, announce_ms=1000).status == "ACCEPTED"
-    with rig.unchanged():
-        assert rig.caller.call("submit", rig.keys.inbox, **args, announce_ms=1000).status == "DUPLICATE"
-    assert rig.ledger.balance().accepted == 0
-    assert rig.client.lrange(rig.keys.inbox["order"], 0, -1) == ["c1"]
 
 
 def test_a_completion_is_its_producers_words(rig: Rig) -> None:

@@ -52,3 +52,13 @@ def test_moved(rig: Rig) -> None:
     with rig.unchanged():
         assert suppress(rig, entry, pool="solo") == ("MOVED", ["agents", "agents"])
         assert suppress(rig, entry, configured="solo") == ("MOVED", ["agents", "agents"])
+
+
+def test_too_late(rig: Rig) -> None:
+    """TOO_LATE: read so long ago that its marker may be gone; as for a deposit."""
+    entry = rig.submitted("c1")
+    with rig.unchanged():
+        item = deposit(entry, read_at_ms=rig.now_ms - rig.limits.max_hold_ms - 1)
+        assert rig.mailbox.put_all([(item, "empty-success")])[0].status == "TOO_LATE"
+    item = deposit(entry, read_at_ms=rig.now_ms - rig.limits.max_hold_ms)
+    assert rig.mailbox.put_all([(item, "empty-success")])[0].status == "SUPPRESSED"

@@ -25,6 +25,7 @@ from dispatcher.core.policy import (
     RunTarget,
     Sequel,
     Settle,
+    Wait,
     cooldown,
     decide,
     due_delay_ms,
@@ -170,12 +171,17 @@ def test_a_disabled_agent_is_deferred_as_a_whole() -> None:
 )
 def test_what_follows_from_an_outcome(outcome: Outcome, intent: str, expected: Sequel) -> None:
     """Busy leaves no mark; a final failure is set aside at once."""
-    assert sequel(outcome, intent, 0, Rules(), 0.5) == expected
+    assert sequel(outcome, intent, 1, 0, Rules(), 0.5) == expected
+
+
+def test_a_busy_retry_keeps_its_batch() -> None:
+    """An earlier attempt may have reached the model; a receiver that deduplicates must see the same batch id."""
+    assert sequel(Busy(), "event", 2, 1, Rules(), 0.5) == Wait(1_000, "requests-in-flight")
 
 
 def test_failures_are_retried_with_backoff_then_set_aside() -> None:
     """2 s, 4 s, 8 s, 16 s, then dead letters."""
-    answers = [sequel(Failed(error="boom"), "event", failures, Rules(), 0.5) for failures in range(5)]
+    answers = [sequel(Failed(error="boom"), "event", failures + 1, failures, Rules(), 0.5) for failures in range(5)]
     assert answers == [*(Retry(delay, "boom") for delay in (2_000, 4_000, 8_000, 16_000)), Bury("attempts-exhausted", "boom")]
 
 
