@@ -129,7 +129,7 @@ def test_a_leaving_worker_lets_its_heartbeat_finish(gateway: Gateway, pool_type:
     assert {beat.attempt for beat in gateway.beats()} == {1}
 
 
-@pytest.mark.parametrize("pool_type", ["threads", "prefork"])
+@pytest.mark.parametrize("pool_type", ["threads", pytest.param("prefork", marks=pytest.mark.slow)])
 def test_a_leaving_worker_hands_back_what_takes_too_long(gateway: Gateway, pool_type: str, record_property: Record) -> None:
     """After the grace period: the same batch at once elsewhere, as attempt 2, and nothing counts as failed."""
     first = in_mid_heartbeat(
@@ -149,6 +149,7 @@ def test_a_leaving_worker_hands_back_what_takes_too_long(gateway: Gateway, pool_
     print(f"from hand-back to the next start: {again_ms - handed_ms} ms")
 
 
+@pytest.mark.slow
 def test_workers_that_are_killed_again_and_again_lose_nothing(gateway: Gateway) -> None:
     """A storm of SIGKILL under load: every completion in one batch, tokens grow, the books balance."""
     gateway.configure(agents={f"a{n}": {} for n in range(8)}, defaults={"max_deliveries": 1000})
