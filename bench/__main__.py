@@ -88,10 +88,7 @@ def main() -> None:
             current_store().inbox.prepare()
             rates = publish_rates(url)
             current_store().client.flushall()
-            workers = [
-                subprocess.Popen([sys.executable, "-P", "-m", "workers", "worker", *flags])
-                for flags in (["--route"], [])
-            ]
+            workers = [subprocess.Popen([sys.executable, "-P", "-m", "workers", "worker", *flags]) for flags in (["--route"], [])]
             while len(current_store().ledger.presences()) < len(workers):
                 time.sleep(0.1)
             bursts = burst()

@@ -22,10 +22,10 @@ DESIGN.md beside this file says who is authoritative for what, and what happens 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from dispatcher.core.errors import InboxFull, InvalidCompletion, StoreUnavailable
 
+TYPE_CHECKING = False  # importing typing would double what `wake exec` costs before the user's command starts
 if TYPE_CHECKING:
     from dispatcher.tasks import CompletionResult, exec_completed
 
@@ -35,7 +35,7 @@ __version__ = "0.1.0"
 _LAZY = ("CompletionResult", "exec_completed")
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module("dispatcher.tasks"), name)
