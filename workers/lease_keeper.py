@@ -126,6 +126,9 @@ class LeaseKeeper:
             except WakeError as error:
                 log.warning("renew: %s", error)
                 pause_s = RETRY_S
+            except Exception:  # if this thread ended, no lease of this process would ever be renewed again
+                log.exception("renewal failed; trying again")
+                pause_s = RETRY_S
 
     def _trust_loop(self) -> None:
         while not self._stopped.is_set():

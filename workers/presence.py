@@ -76,13 +76,16 @@ class Presence:
                     self.on_back()
                 while not self._stop.is_set():
                     self._line.listen(LISTEN_S)
-            except PresenceLost as error:
+            except Exception as error:  # if this thread ended, the process would never take a lease again
+                if not isinstance(error, PresenceLost):
+                    log.exception("presence %s failed; trying again", self.holder)
+                elif self._ready.is_set():
+                    log.warning("%s", error)
                 if self._ready.is_set():
                     lost_at = time.monotonic()
-                    log.warning("%s", error)
                 self._ready.clear()
                 if self.on_lost is not None:
-                    self.on_lost(lost_at, error.server_down)
+                    self.on_lost(lost_at, isinstance(error, PresenceLost) and error.server_down)
                 self._stop.wait(RETRY_S)
         self._ready.clear()
         self._line.close()

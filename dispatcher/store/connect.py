@@ -15,6 +15,7 @@ from redis.retry import Retry
 from dispatcher.core.errors import StoreUnavailable
 
 HEALTH_CHECK_INTERVAL_S = 15
+MAX_CONNECTIONS = 2_048  # every thread that calls at once has one; a worker may have 1 000, and redis-py would refuse the 101st
 CANNOT_SERVE = ("OOM", "MISCONF", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "LOADING", "BUSY", "NOAUTH", "NOPERM")
 
 
@@ -38,6 +39,7 @@ def connect(url: str, settings: Waits, *, client_name: str | None = None) -> red
         url,
         socket_timeout=settings.socket_timeout_ms / 1000,
         socket_connect_timeout=settings.connect_timeout_ms / 1000,
+        max_connections=MAX_CONNECTIONS,
         health_check_interval=HEALTH_CHECK_INTERVAL_S,
         retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         decode_responses=True,

@@ -31,7 +31,9 @@ class PresenceLine:
     def connect(self) -> None:
         """Returns once the server counts this process as present. Raises PresenceLost."""
         self.close()
-        connection = self._store.client.connection_pool.make_connection()
+        pool = self._store.client.connection_pool
+        # Not made by the pool: it counts what it makes for ever, and refuses after the hundredth try to reach a server that is away.
+        connection = pool.connection_class(**pool.connection_kwargs)
         try:
             connection.connect()
             connection.send_command("SUBSCRIBE", self._channel, check_health=False)

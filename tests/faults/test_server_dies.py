@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from dispatcher import config
 from dispatcher.core.errors import StoreUnavailable
+from dispatcher.store.opened import open_store
+from dispatcher.store.presence import PresenceLine, PresenceLost
 from tests.support.beats import assert_each_once, assert_one_at_a_time
 from tests.support.gates import wait_until
 from tests.support.gateway import PATIENCE_S, Gateway, ids
@@ -110,6 +113,25 @@ def test_a_server_that_is_away_costs_no_running_heartbeat(durable: Gateway) -> N
 def test_a_server_that_is_away_for_twenty_seconds_costs_no_running_heartbeat(durable: Gateway) -> None:
     """With the default lease of 30 s."""
     absence(durable, ttl_ms=30_000, away_s=20)
+
+
+def test_a_process_becomes_present_again_however_long_the_server_was_away() -> None:
+    """Hundreds of tries in vain, then the server is back: without presence a worker takes no lease."""
+    with Server() as server:
+        settings = config.load(env={"WAKE_REDIS_URL": server.url})
+        store = open_store(settings, server.url)
+        line = PresenceLine(store, "worker.agents.host.1.x")
+        line.connect()
+        server.kill()
+        for _ in range(300):
+            with pytest.raises(PresenceLost) as lost:
+                line.connect()
+            assert lost.value.server_down
+        server.start()
+        line.connect()
+        assert store.ledger.presences() == ["worker.agents.host.1.x"]
+        line.close()
+        store.close()
 
 
 def test_doorbells_that_are_lost_are_rung_again(gateway: Gateway) -> None:
