@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from dispatcher.config import Config
 from dispatcher.names import agent_queue
 from dispatcher.store.opened import Store
@@ -27,6 +29,14 @@ class Homes:
         if found is None or found[1] == wanted:
             found = self._known[agent_id] = found or (wanted, wanted)
         return found
+
+    def read_all(self, agents: Collection[str]) -> None:
+        """Reads what is not remembered yet in one round trip."""
+        unknown = [agent_id for agent_id in agents if agent_id not in self._known]
+        for agent_id, found in zip(unknown, self._store.ledger.homes_of(unknown), strict=True):
+            wanted = self._config.pool_of(agent_id)
+            if found is None or found[1] == wanted:
+                self._known[agent_id] = found or (wanted, wanted)
 
     def settled_home(self, agent_id: str) -> tuple[str, str]:
         """As `home`, after moving the agent if the configuration changed since it was recorded."""

@@ -20,7 +20,7 @@ from dispatcher.core.errors import InvalidAddress, StoreUnavailable
 from dispatcher.core.exec_text import clean, exec_wake, is_quiet
 from dispatcher.core.models import Address, DeadReason, ExecCompletion, Intent, Route, tail_of
 from dispatcher.core.policy import RIDER, Rules, due_delay_ms
-from dispatcher.core.resolve import Via, resolve
+from dispatcher.core.resolve import Resolved, Via, resolve
 from dispatcher.homes import Homes
 from dispatcher.store.inbox import Claimed, InboxEntry
 from dispatcher.store.mailbox import Deposit
@@ -79,19 +79,13 @@ class Router:
 
     def resolve(self, key: str, agent_id: str | None = None, bindings: Mapping[str, str] | None = None) -> Route:
         """The one owner of a key, and the queue on which it is rung. Raises InvalidAddress with a dead letter reason."""
-        config = self._config
-        if bindings is None:
-            bindings = {} if session_key.parse(key) else self._store.bindings.all()
-        found = resolve(
-            key,
-            agent_id,
-            bindings,
-            config.routing.default_agent,
-            config.knows,
-            lambda agent: config.agent(agent).enabled,
-            config.defaults.main_key,
-        )
+        found = self._resolved(key, agent_id, LazyBindings(self._store) if bindings is None else bindings)
         return self._route(found.address, found.via)
+
+    def _resolved(self, key: str, agent_id: str | None, bindings: Mapping[str, str]) -> Resolved:
+        config = self._config
+        default, main_key = config.routing.default_agent, config.defaults.main_key
+        return resolve(key, agent_id, bindings, default, config.knows, lambda agent: config.agent(agent).enabled, main_key)
 
     def drain_inbox(self, limit: int | None = None) -> dict[str, int]:
         """Routes what lies in the inbox, `limit` entries at a time, until it is empty. Counts per queue, and "dead", "suppressed"."""
@@ -110,24 +104,33 @@ class Router:
 
     def _own_all(self, claimed: Claimed, done: Counter[str]) -> list[Routed]:
         """Finds the owner of each; what has none is dead-lettered. A fault that nobody foresaw costs its own entry only."""
+        owned: list[tuple[InboxEntry, ExecCompletion, Address, Via]] = []
         routed: list[Routed] = []
         bindings = LazyBindings(self._store)
         pins = self._store.inbox.pinned([e.entry for e in claimed.entries if e.deliveries > 1])
         for entry in claimed.entries:
             try:
-                routed.append(self._own(entry, claimed.read_at_ms, bindings, pins.get(entry.entry)))
+                owned.append((entry, *self._owner(entry, bindings, pins.get(entry.entry))))
             except (InvalidAddress, ValidationError) as error:
                 self._refuse(entry, error, pins.get(entry.entry), done)
             except StoreUnavailable:
                 raise
             except Exception:
                 log.exception("route completion=%s failed; the entry comes back", entry.completion_id)
+        self._homes.read_all({address.agent_id for _, _, address, _ in owned})
+        for item in owned:
+            try:
+                routed.append(self._routed(*item, claimed.read_at_ms))
+            except StoreUnavailable:
+                raise
+            except Exception:
+                log.exception("route completion=%s failed; the entry comes back", item[0].completion_id)
         self._store.inbox.pin(
             {r.entry.entry: f"{r.agent_id}|{r.route.address.session_key}" for r in routed if r.route.via != "session-key"}
         )
         return routed
 
-    def _own(self, entry: InboxEntry, read_at_ms: int, bindings: Mapping[str, str], pin: str | None) -> Routed:
+    def _owner(self, entry: InboxEntry, bindings: Mapping[str, str], pin: str | None) -> tuple[ExecCompletion, Address, Via]:
         if entry.deliveries > self._config.routing.max_claims:
             said = f"route completion={entry.completion_id}: claimed {entry.deliveries} times, never answered; see the routers' logs"
             raise InvalidAddress(DeadReason.ROUTER_CRASH, said)
@@ -135,26 +138,28 @@ class Router:
         if pin:
             # Another router found this owner and may have deposited already; a binding that changed since must not wake a second agent.
             agent_id, _, key = pin.partition("|")
-            route = self._route(Address(agent_id=agent_id, session_key=key), "binding")
-        else:
-            route = self.resolve(completion.session_key, completion.agent_id, bindings)
-        policy = self._config.agent(route.address.agent_id)
+            return completion, Address(agent_id=agent_id, session_key=key), "binding"
+        found = self._resolved(completion.session_key, completion.agent_id, bindings)
+        return completion, found.address, found.via
+
+    def _routed(self, entry: InboxEntry, completion: ExecCompletion, address: Address, via: Via, read_at_ms: int) -> Routed:
+        policy = self._config.agent(address.agent_id)
         quiet = None
         if is_quiet(completion, policy.notify_empty_success):
             quiet = "cancelled" if completion.cancelled else "empty-success"
-        deposit = self._deposit(entry, completion, route, read_at_ms)  # may move the agent to another pool
-        return Routed(entry, self._route(route.address, route.via), deposit, quiet)
+        deposit = self._deposit(entry, completion, address, via, read_at_ms)  # may move the agent to another pool
+        return Routed(entry, self._route(address, via), deposit, quiet)
 
-    def _deposit(self, entry: InboxEntry, completion: ExecCompletion, route: Route, read_at_ms: int) -> Deposit:
-        agent_id = route.address.agent_id
-        rides = session_key.is_subagent(route.address.session_key) and not self._config.agent(agent_id).wake_subagents
+    def _deposit(self, entry: InboxEntry, completion: ExecCompletion, address: Address, via: Via, read_at_ms: int) -> Deposit:
+        agent_id = address.agent_id
+        rides = session_key.is_subagent(address.session_key) and not self._config.agent(agent_id).wake_subagents
         lane = RIDER if rides else Intent.EVENT.value
         pool, configured = self._homes.settled_home(agent_id)
         return Deposit(
-            address=route.address,
+            address=address,
             pool=pool,
             configured=configured,
-            wake=exec_wake(completion, via=route.via, accepted_at_ms=entry.accepted_at_ms),
+            wake=exec_wake(completion, via=via, accepted_at_ms=entry.accepted_at_ms),
             lane=lane,
             delay_ms=due_delay_ms(lane, rules_of(self._config, agent_id)),
             output=tail_of(completion.output, MAX_STORED_OUTPUT_BYTES),
@@ -166,6 +171,7 @@ class Router:
     def _deliver(self, routed: Sequence[Routed], done: Counter[str]) -> None:
         """Deposits, rings, and only then acknowledges: dying in between costs a duplicate deposit, which is answered as one."""
         finished: list[Routed] = []
+        kept: Counter[str] = Counter()
         bells: dict[str, str] = {}
         pending = list(routed)
         for last_try in (False, True):
@@ -175,15 +181,15 @@ class Router:
                 if reply.status == "MOVED" and not last_try:
                     again.append(self._rehomed(item, *reply.rest))
                 elif reply.status in ("TOO_LATE", "DEAD_FULL", "MOVED"):
-                    log.warning(
-                        "route agent=%s completion=%s: %s; the entry comes back", item.agent_id, item.entry.completion_id, reply.status
-                    )
+                    kept[f"{reply.status} agent={item.agent_id}"] += 1
                 else:
                     finished.append(item)
                     done[_word(item, reply.status)] += 1
                     if reply.status == "DEPOSITED" and reply.rest[0] == 1:
                         bells[item.agent_id] = item.deposit.pool
             pending = again
+        for why, count in kept.most_common(5):
+            log.warning("route: %s: %d entries stay in the inbox and come back", why, count)
         self._ringer.ring_all(bells.items())
         self._store.inbox.acknowledge([(item.entry, item.agent_id, item.route.via) for item in finished])
 

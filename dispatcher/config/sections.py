@@ -51,9 +51,9 @@ class RoutingSettings(Section):
     default_agent: OneAgent | None = Field(None, description="Agent of keys that nothing else resolves. Unset: they become dead letters.")
     unknown_agents: Literal["refuse", "accept"] = Field("refuse", description="What happens to a valid id that the file does not know.")
     bindings: dict[BindingKey, OneAgent] = Field({}, description="Exact session key (not of the form agent:…) -> one agent id.")
-    route_batch: int = Field(500, ge=1, le=10_000, description="Inbox entries taken in one step.")
+    route_batch: int = Field(500, ge=1, le=2_000, description="Inbox entries taken in one step.")
     interval_ms: int = Field(500, ge=10, le=500, description="ms between two looks at the inbox when no message comes.")
-    claim_idle_ms: int = Field(6_000, ge=100, le=3_600_000, description="ms after which another router may take over an unanswered entry.")
+    claim_idle_ms: int = Field(6_000, ge=500, le=3_600_000, description="ms after which another router may take over an unanswered entry.")
     max_claims: int = Field(5, ge=1, le=100, description="Claims of an entry without an answer before it is a dead letter `router-crash`.")
 
 
@@ -88,22 +88,15 @@ class LeaseSettings(Section):
 
 
 class SweepSettings(Section):
-    """[sweep]: how every worker looks for agents that are due."""
+    """[sweep]: how every worker looks for agents that are due.
+
+    What all processes of a store must agree on is no setting: a doorbell is repeated after 2 s, doubling to 60 s while its queue has a
+    backlog, and a slot counts as unswept after 1 s.
+    """
 
     interval_ms: int = Field(100, ge=10, le=10_000, description="ms between two looks.")
     batch: int = Field(100, ge=1, le=10_000, description="Due agents taken from one slot in one look.")
-    ring_again_ms: int = Field(
-        2_000, ge=100, le=3_600_000, description="ms before an unanswered doorbell is rung again; doubles each time."
-    )
-    ring_again_max_ms: int = Field(60_000, ge=100, le=3_600_000, description="ms that the doubling stops at.")
-    gap_ms: int = Field(1_000, ge=100, le=600_000, description="ms without a sweep of a slot after which running leases get one more ttl.")
     young_server_ms: int = Field(10_000, ge=0, le=600_000, description="ms after the server's start without early reclaim.")
-
-    @model_validator(mode="after")
-    def _fits(self) -> SweepSettings:
-        if self.ring_again_max_ms < self.ring_again_ms:
-            raise ValueError(f"ring_again_max_ms = {self.ring_again_max_ms} must be at least ring_again_ms = {self.ring_again_ms}")
-        return self
 
 
 class BoundsSettings(Section):
