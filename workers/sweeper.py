@@ -6,15 +6,14 @@ It also notices holders that are gone: two looks without presence and without re
 from __future__ import annotations
 
 import logging
-import threading
 import time
 
 from dispatcher.config import Config
-from dispatcher.core.errors import WakeError
 from dispatcher.names import agent_queue, pool_queues
 from dispatcher.routing import Ringer
 from dispatcher.store.opened import Store
 from dispatcher.store.sweeping import Absent, Sweeping
+from workers.loop import Loop
 
 log = logging.getLogger(__name__)
 FULL_SWEEP_S = 0.4  # well below the gap after which a slot counts as unswept
@@ -22,10 +21,11 @@ WATCH_S = 0.25
 SHORTEST_WAIT_S = 0.005
 
 
-class Sweeper:
-    """`start`/`stop` tolerate twice and never started; tests call `run_once`."""
+class Sweeper(Loop):
+    """The sweep of one worker process over its pools."""
 
     def __init__(self, store: Store, config: Config, pools: tuple[str, ...], ringer: Ringer) -> None:
+        super().__init__("sweeper")
         self._config, self._pools, self._ringer = config, pools, ringer
         self._slots = store.keys.slots
         self._sweeping = Sweeping(store, pools)
@@ -34,20 +34,6 @@ class Sweeper:
         self._full_at = 0.0
         self._watch_at = 0.0
         self._absent: dict[Absent, float] = {}
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        if self._thread is None:
-            self._stop.clear()
-            self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
-            self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.join(5)
 
     def run_once(self) -> float:
         """One look. Returns the seconds until the next: the interval, or less when an entry is due before."""
@@ -83,15 +69,3 @@ class Sweeper:
                 if status == "RECLAIMED":
                     log.warning("reclaimed agent=%s token=%s: its holder is gone", one.agent_id, one.token)
                     self._ringer.ring_all([(one.agent_id, one.pool)])
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                pause_s = self.run_once()
-            except WakeError as error:
-                log.warning("sweep: %s", error)
-                pause_s = 0.5
-            except Exception:  # a bad item must not stop the loop that serves all others
-                log.exception("sweep failed; the next one follows")
-                pause_s = 0.5
-            self._stop.wait(pause_s)

@@ -87,49 +87,34 @@ class Mailbox:
         return self.put_all([(d, None) for d in deposits])
 
     def _deposit(self, d: Deposit) -> Call:
-        agent_id = d.address.agent_id
-        return Call(
-            "deposit",
-            self._keys.agent(d.pool, agent_id),
-            {
-                "now": self.now_ms,
-                "agent": agent_id,
-                "pool": d.pool,
-                "configured": d.configured,
-                "read_at": d.read_at_ms,
-                "max_hold_ms": self._limits.max_hold_ms,
-                "entry": d.entry,
-                "id": d.wake.wake_id,
-                "revival": d.revival,
-                "accepted_at": d.wake.accepted_at_ms,
-                "session": d.address.session_key,
-                "intent": d.lane,
-                "delay_ms": max(0, d.delay_ms),
-                "wake": d.wake.model_dump_json(exclude_defaults=True),
-                "output": d.output,
-                "max_mailbox": self._limits.max_mailbox,
-                "max_dead": self._limits.max_dead,
-            },
-        )
+        limits = self._limits
+        wake = d.wake.model_dump_json(exclude_defaults=True)
+        more: dict[str, Argument] = {
+            "accepted_at": d.wake.accepted_at_ms,
+            "session": d.address.session_key,
+            "intent": d.lane,
+            "delay_ms": max(0, d.delay_ms),
+        }
+        bounds: dict[str, Argument] = {"max_mailbox": limits.max_mailbox, "max_dead": limits.max_dead}
+        args = self._arrival(d) | more | bounds | {"wake": wake, "output": d.output}
+        return Call("deposit", self._keys.agent(d.pool, d.address.agent_id), args)
 
     def _suppress(self, d: Deposit, reason: str) -> Call:
-        agent_id = d.address.agent_id
-        return Call(
-            "suppress",
-            self._keys.agent(d.pool, agent_id),
-            {
-                "now": self.now_ms,
-                "agent": agent_id,
-                "pool": d.pool,
-                "configured": d.configured,
-                "read_at": d.read_at_ms,
-                "max_hold_ms": self._limits.max_hold_ms,
-                "entry": d.entry,
-                "id": d.wake.wake_id,
-                "revival": d.revival,
-                "reason": reason,
-            },
-        )
+        return Call("suppress", self._keys.agent(d.pool, d.address.agent_id), self._arrival(d) | {"reason": reason})
+
+    def _arrival(self, d: Deposit) -> dict[str, Argument]:
+        """What deposit and suppress are both told."""
+        return {
+            "now": self.now_ms,
+            "agent": d.address.agent_id,
+            "pool": d.pool,
+            "configured": d.configured,
+            "read_at": d.read_at_ms,
+            "max_hold_ms": self._limits.max_hold_ms,
+            "entry": d.entry,
+            "id": d.wake.wake_id,
+            "revival": d.revival,
+        }
 
     def acquire(self, agent_id: str, pool: str, holder: str, nonce: str) -> Leased | NotLeased:
         """Takes the agent's lease if work is due. The same nonce again gets the same token again."""

@@ -17,7 +17,9 @@ from dispatcher.routing import Router
 from dispatcher.store.inbox import Submission
 from dispatcher.store.opened import Store, open_store
 from dispatcher.submit import completion_of, submission_of
+from tests.support.gates import wait_until
 from tests.support.server import Server
+from workers.router_loop import RouterLoop
 
 TOML = """
 [agents.ops]
@@ -288,4 +290,19 @@ def test_full_dead_letters_keep_entries_in_the_inbox(desk: Desk) -> None:
     desk.submit(session_key="y")
     assert Router(store, config, desk.bells).drain_inbox() == {"dead": 1}
     assert desk.store.ledger.inbox_depth() == 1
+    store.close()
+
+
+def test_finished_fates_are_forgotten_only_when_their_entry_is_certainly_gone(desk: Desk) -> None:
+    """By count and age, and never while another router may still hold the entry."""
+    first, last = (desk.submit(session_key="agent:ops:main", exit_code=0) for _ in range(2))
+    config = desk.configured(TOML + "[bounds]\nledger_completions = 1\n[routing]\nclaim_idle_ms = 500\n")
+    store = open_store(config, desk.url)
+    router = Router(store, config, desk.bells)
+    router.drain_inbox()
+    loop = RouterLoop(store, config, router)
+    assert loop.trim_once() == 0
+    wait_until(lambda: loop.trim_once() == 1, 10, "the hold time to pass")
+    agent_keys = store.keys.agent("agents", "ops")
+    assert store.client.hkeys(agent_keys["fates"]) == [last] != [first]
     store.close()
