@@ -5,7 +5,7 @@ Every id of the batch is in `completion_ids`, since settling settles them all; w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from dispatcher.core.exec_text import clean
 from dispatcher.core.models import Batch, Event, HeartbeatRequest, Intent, Source, Wake
@@ -17,10 +17,10 @@ MAX_TEXT_BYTES = 1_000
 _URGENCY = tuple(Intent)  # most urgent first
 
 
-def coalesce(
-    batch: Batch, token: int, *, max_events: int = MAX_EVENTS, max_bytes: int = MAX_EVENTS_BYTES, trace: Mapping[str, str] | None = None
-) -> HeartbeatRequest:
-    """The request for this batch under this token. Pure: the same batch gives the same request but for token and trace.
+def coalesce(batch: Batch, token: int, *, max_events: int = MAX_EVENTS, max_bytes: int = MAX_EVENTS_BYTES) -> HeartbeatRequest:
+    """The request for this batch under this token. Pure: the same batch gives the same request but for its token.
+
+    `trace` is that of the newest completion that has one.
 
     Failures are shown before successes and newer ones before older ones; what is shown stands oldest first. `max_bytes` bounds the
     events as JSON: output goes first to failures, then to successes, shared evenly, of each the end. `truncated` says that anything
@@ -43,7 +43,7 @@ def coalesce(
         events=tuple(events[place] for place in sorted(events)),
         digest=digest(left_out),
         truncated=cut or bool(left_out),
-        trace=dict(trace) if trace else None,
+        trace=next((wake.trace for wake in reversed(batch.wakes) if wake.trace), None),
     )
 
 

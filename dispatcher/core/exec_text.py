@@ -67,6 +67,7 @@ def exec_wake(completion: ExecCompletion, *, via: str, accepted_at_ms: int) -> W
         finished_at=completion.finished_at.isoformat() if completion.finished_at else None,
         key=completion.session_key,
         via=via,
+        trace=completion.trace,
         accepted_at_ms=accepted_at_ms,
     )
 

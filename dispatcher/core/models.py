@@ -143,7 +143,7 @@ class ExecCompletion(BaseModel):
     started_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
     finished_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
     host: ShortText | None = None
-    trace: dict[str, str] | None = None
+    trace: Annotated[dict[str, Annotated[str, StringConstraints(max_length=1024)]], Field(max_length=8)] | None = None
     lineage: dict[str, Any] | None = None
 
 
@@ -174,6 +174,7 @@ class Wake(Value):
     finished_at: str | None = None
     key: str = ""
     via: str = "session-key"
+    trace: dict[str, str] | None = None
     accepted_at_ms: int
 
 

@@ -15,6 +15,7 @@ from dispatcher.config import Config, load
 from dispatcher.core.models import Fate
 from dispatcher.routing import Router
 from dispatcher.store.inbox import Submission
+from dispatcher.store.mailbox import Begun, Leased
 from dispatcher.store.opened import Store, open_store
 from dispatcher.submit import completion_of, submission_of
 from tests.support.gates import wait_until
@@ -147,6 +148,19 @@ def test_an_entry_that_nobody_can_read_stops_nobody_else(desk: Desk, body: str, 
     desk.router().drain_inbox()
     assert desk.dead() == {"c": reason}
     assert desk.fate(first) == desk.fate(last) == (Fate.PENDING, "ops")
+
+
+def test_what_the_producer_says_travels_with_its_wake(desk: Desk) -> None:
+    """Key as given, trace, and the unknown fields of a newer producer harm nobody."""
+    desk.submit(session_key="AGENT:Ops:main", trace={"traceparent": "00-a"}, priority_of_a_later_release=7)
+    desk.router().drain_inbox()
+    wait_until(lambda: isinstance(desk.store.mailbox.acquire("ops", "agents", "h", "n"), Leased), 10, "the window to pass")
+    acquired = desk.store.mailbox.acquire("ops", "agents", "h", "n")
+    assert isinstance(acquired, Leased)
+    begun = desk.store.mailbox.begin(acquired.lease, "agent:ops:main", ("event",), 10, 1000)
+    assert isinstance(begun, Begun)
+    (wake,) = begun.batch.wakes
+    assert (wake.key, wake.trace) == ("AGENT:Ops:main", {"traceparent": "00-a"})
 
 
 def test_a_subagent_completion_rides_and_rings_nobody(desk: Desk) -> None:

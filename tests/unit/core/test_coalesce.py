@@ -119,10 +119,10 @@ def test_the_same_batch_makes_the_same_request() -> None:
     assert request(wakes, outputs) == request(wakes, dict(reversed(outputs.items())))
 
 
-def test_the_trace_is_passed_on() -> None:
-    batch = Batch(batch_id="b", address=ADDRESS, attempt=1, failures=0, deliveries=1, wakes=(wake(1),), outputs={})
-    assert coalesce(batch, 1, trace={"traceparent": "00-a"}).trace == {"traceparent": "00-a"}
-    assert coalesce(batch, 1).trace is None
+def test_the_newest_trace_is_passed_on() -> None:
+    traced = [wake(1, trace={"traceparent": "00-a"}), wake(2, trace={"traceparent": "00-b"}), wake(3)]
+    assert request(traced).trace == {"traceparent": "00-b"}
+    assert request([wake(1)]).trace is None
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,6 @@ def test_the_wake_of_a_completion_says_what_the_completion_said() -> None:
     assert wake.model_dump(exclude={"text"}) == {
         "wake_id": "0123456789abcdef", "source": Source.EXEC_EVENT, "intent": Intent.EVENT, "reason": "exec-event", "failed": True,
         "exit_code": 127, "signal": None, "timed_out": False, "finished_at": "2026-01-01T00:00:00+00:00", "key": "Node-X", "via": "binding",
-        "accepted_at_ms": 5,
+        "trace": None, "accepted_at_ms": 5,
     }  # fmt: skip
     assert wake.text == "Exec failed (01234567, code 127) :: x"
