@@ -1,0 +1,89 @@
+"""Routers that die, fall silent or disagree: an entry still gets one owner, and nothing is forgotten too early."""
+
+from __future__ import annotations
+
+from dispatcher.core.models import Fate
+from dispatcher.routing import Router
+from dispatcher.store.opened import open_store
+from tests.support.desk import TOML, Desk
+from tests.support.gates import wait_until
+from workers.router_loop import RouterLoop
+
+
+def test_a_router_that_died_after_the_deposit_does_no_harm(desk: Desk) -> None:
+    """The next one is answered DUPLICATE, and acknowledges."""
+    completion_id = desk.submit(session_key="agent:ops:main")
+    first = desk.router()
+    desk.half_routed(first)
+    assert desk.store.ledger.balance().balance == 0
+    second = desk.router()
+    desk.taken_over(second)
+    assert desk.fate(completion_id) == (Fate.PENDING, "ops")
+    assert desk.store.ledger.inbox_depth() == 0
+
+
+def test_a_binding_that_changes_between_deposit_and_acknowledge_wakes_no_second_agent(desk: Desk) -> None:
+    """The owner is pinned before the deposit; a take-over uses the pin."""
+    completion_id = desk.submit(session_key="node-mac")
+    first, second = desk.router(), desk.router()
+    desk.half_routed(first)
+    desk.store.bindings.bind("node-mac", "ops")
+    desk.taken_over(second)
+    assert desk.fate(completion_id) == (Fate.PENDING, "research")
+    assert desk.store.ledger.agent("ops") is None
+
+
+def test_a_deposited_entry_is_no_dead_letter_for_a_router_that_knows_the_agent_no_more(desk: Desk) -> None:
+    """Two routers with different configurations: whoever deposited first decided."""
+    completion_id = desk.submit(session_key="agent:ops:main")
+    first, second = desk.router(), desk.router("[agents.research]\n")
+    desk.half_routed(first)
+    desk.taken_over(second)
+    assert desk.dead() == {}
+    assert desk.fate(completion_id) == (Fate.PENDING, "ops")
+
+
+def test_a_bound_entry_that_was_deposited_is_never_set_aside_as_well(desk: Desk) -> None:
+    """However often it was claimed since: its pin says with whom it lies."""
+    completion_id = desk.submit(session_key="node-mac")
+    first, second = desk.router(), desk.router()
+    desk.half_routed(first)
+    for attempt in range(5):
+        desk.store.inbox.claim(f"dead-router-{attempt}", 10, idle_ms=0)
+    desk.taken_over(second)
+    assert desk.dead() == {}
+    assert desk.fate(completion_id) == (Fate.PENDING, "research")
+
+
+def test_a_store_that_lost_its_data_is_prepared_again(desk: Desk) -> None:
+    """A running router goes on."""
+    router = desk.router()
+    desk.store.client.flushall()
+    completion_id = desk.submit(session_key="agent:ops:main")
+    router.drain_inbox()
+    assert desk.fate(completion_id) == (Fate.PENDING, "ops")
+
+
+def test_an_entry_that_was_claimed_too_often_is_set_aside(desk: Desk) -> None:
+    """router-crash, after five claims without an answer."""
+    completion_id = desk.submit(session_key="agent:ops:main")
+    for attempt in range(5):
+        desk.store.inbox.claim(f"dead-router-{attempt}", 10, idle_ms=0)
+    router = desk.router()
+    desk.taken_over(router)
+    assert desk.dead() == {completion_id: "router-crash"}
+
+
+def test_finished_fates_are_forgotten_only_when_their_entry_is_certainly_gone(desk: Desk) -> None:
+    """By count and age, and never while another router may still hold the entry."""
+    first, last = (desk.submit(session_key="agent:ops:main", exit_code=0) for _ in range(2))
+    config = desk.configured(TOML + "[bounds]\nledger_completions = 1\n[routing]\nclaim_idle_ms = 500\n")
+    store = open_store(config, desk.url)
+    router = Router(store, config, desk.bells)
+    router.drain_inbox()
+    loop = RouterLoop(store, config, router)
+    assert loop.trim_once() == 0
+    wait_until(lambda: loop.trim_once() == 1, 10, "the hold time to pass")
+    agent_keys = store.keys.agent("agents", "ops")
+    assert store.client.hkeys(agent_keys["fates"]) == [last] != [first]
+    store.close()
