@@ -5,7 +5,7 @@ RUNS := .venv/.runs
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test check lint bench lock clean
+.PHONY: demo test check lint bench screenshots lock clean
 
 demo: $(RUNS) ## real commands, real heartbeats, a table at the end; under a minute
 	$(BIN)/wake demo
@@ -19,11 +19,14 @@ check: $(READY) ## everything
 lint: $(READY) ## style, format, types, import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict dispatcher workers tests
+	$(BIN)/mypy --strict dispatcher workers tests docs
 	$(BIN)/lint-imports
 
 bench: $(READY)
 	$(BIN)/python -m bench
+
+screenshots: $(READY) ## the pictures in docs/images, from a live system; needs Chromium
+	$(BIN)/python -m docs.make_screenshots
 
 lock: $(BIN)/python ## newest versions that pyproject.toml allows, for every Python and platform that it allows
 	$(BIN)/pip install --quiet 'uv>=0.9,<1'

@@ -101,7 +101,8 @@ def base_settings(config: Config, url: str, pool: str) -> dict[str, Any]:
         "worker_send_task_events": True,
         "task_send_sent_event": False,
         "enable_utc": True,
-        "broker_pool_limit": 4,
+        # A limit, not a number kept open. Flower asks nine things at once, each on two connections, and with few waits for itself for ever.
+        "broker_pool_limit": 32,
     }
 
 

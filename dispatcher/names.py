@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from hashlib import blake2b
 
 EXEC_COMPLETED = "dispatcher.exec_completed"
@@ -27,3 +28,8 @@ def agent_queue(prefix: str, pool: str, slot: int, partitions: int) -> str:
 def pool_queues(prefix: str, pool: str, partitions: int) -> list[str]:
     """All queues of a pool: the explicit `-Q` of its workers."""
     return [f"{prefix}.{pool}.{nn:02d}" for nn in range(partitions)]
+
+
+def host_name() -> str:
+    """This host as it stands in the names of its processes: without dots, which separate their parts."""
+    return "".join(c if c.isalnum() or c == "-" else "-" for c in socket.gethostname())[:64]

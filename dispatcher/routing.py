@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -75,6 +75,7 @@ class Router:
         self._store, self._config, self._ringer = store, config, ringer
         self._homes = Homes(store, config)
         self._draining = threading.Lock()
+        self.on_page: Callable[[], object] = lambda: None  # called after each page of a drain, which may go on for long
         self.consumer = f"{socket.gethostname()}-{os.getpid()}"
 
     def resolve(self, key: str, agent_id: str | None = None, bindings: Mapping[str, str] | None = None) -> Route:
@@ -95,6 +96,7 @@ class Router:
             while True:
                 claimed = self._store.inbox.claim(self.consumer, limit)
                 self._deliver(self._own_all(claimed, done), done)
+                self.on_page()
                 if len(claimed.entries) < limit:
                     return dict(done)
 

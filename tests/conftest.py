@@ -10,6 +10,13 @@ import redis
 from tests.support.server import Server
 
 
+def pytest_report_header() -> str:
+    """Says on what tests/acceptance/celery runs."""
+    from tests.support.containers import docker_answers
+
+    return f"pytest-celery: {'the stock server container' if docker_answers() else 'local processes, no Docker daemon answers'}"
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """The server of this test process (of each xdist worker its own). A test that kills it need not start it again."""

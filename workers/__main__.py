@@ -1,4 +1,4 @@
-"""`python -P -m workers worker|up`: what the `wake` command becomes for its long-running subcommands."""
+"""`python -P -m workers worker|up|flower`: what the `wake` command becomes for its long-running subcommands."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 
 from dispatcher.app import use_config
 from dispatcher.core.errors import ConfigError, InvalidAddress, LayoutMismatch, StoreUnavailable, WakeError
+from workers.flower import ADDRESS, PORT, run_flower
 from workers.launch import Options, run
 from workers.supervisor import run_up
 
@@ -17,7 +18,7 @@ def main(arguments: list[str]) -> int:
     """The exit code: 0 after a drain, 2 for a configuration that cannot work, 75 without a server."""
     parser = argparse.ArgumentParser(prog="wake")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("up", "worker"):
+    for name in ("up", "worker", "flower"):
         command = commands.add_parser(name)
         command.add_argument("--config")
         if name == "worker":
@@ -25,12 +26,21 @@ def main(arguments: list[str]) -> int:
             command.add_argument("--agent")
             command.add_argument("--route", action="store_true")
             command.add_argument("--concurrency", type=int)
+        elif name == "up":
+            command.add_argument("--flower", action="store_true")
+            command.add_argument("--flower-port", type=int, default=PORT)
+        else:
+            command.add_argument("--port", type=int, default=PORT)
+            command.add_argument("--address", default=ADDRESS)
     given = parser.parse_args(arguments)
     try:
         if given.config:
             use_config(given.config)
         if given.command == "up":
-            return run_up()
+            return run_up(given.flower_port if given.flower else None)
+        if given.command == "flower":
+            run_flower(given.port, given.address)
+            return 0
         run(Options(given.pool, given.agent, given.route, given.concurrency))
         return 0
     except (ConfigError, LayoutMismatch, InvalidAddress) as error:

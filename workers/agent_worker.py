@@ -8,18 +8,21 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from dispatcher.config import Config
 from dispatcher.core.coalesce import coalesce, merged
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.models import Batch, Failed, Lease, Outcome, tail_of
 from dispatcher.core.policy import Bury, BuryParked, Defer, Dissolve, Retry, RunParked, Settle, Wait, decide, sequel
+from dispatcher.core.snapshot import Deferral
 from dispatcher.routing import Ringer, rules_of
 from dispatcher.store.mailbox import Begun, Ended, Leased
 from dispatcher.store.opened import Store
 from workers.lease_keeper import Held, LeaseKeeper
 from workers.leftovers import kill_leftovers
+from workers.log_context import about, also, shown
 from workers.runners import Cancelled, Control, Runner, RunResult, Signal, build_runner
 
 log = logging.getLogger(__name__)
@@ -29,6 +32,8 @@ UNBOUNDED_MS = 10 * 365 * 86_400_000
 RETRY_S = 0.25
 NOTE_BYTES = 2_000  # of what a runner printed, kept in the ledger
 MAX_DECISIONS = 10
+FULL_WAIT_MS = 60_000
+T = TypeVar("T")
 
 
 class AgentWorker:
@@ -37,6 +42,7 @@ class AgentWorker:
     def __init__(self, store: Store, config: Config, pool: str, holder: str, keeper: LeaseKeeper, ringer: Ringer, stop: Signal) -> None:
         self._store, self._config, self._pool, self._holder = store, config, pool, holder
         self._keeper, self._ringer, self._stop = keeper, ringer, stop
+        self._claim_s = config.lease.claim_ms / 1000
         self._runners: dict[str, Runner] = {}
         self._runners_lock = threading.Lock()
 
@@ -45,11 +51,15 @@ class AgentWorker:
 
         Raises StoreUnavailable; then the lease runs out by itself and the due index looks again.
         """
+        with about(agent=agent_id):
+            return self._heartbeat(agent_id)
+
+    def _heartbeat(self, agent_id: str) -> dict[str, Any]:
         if self._stop.is_set():
             return {"agent": agent_id, "did": "stopping"}
         rules, nonce = rules_of(self._config, agent_id), secrets.token_hex(8)
         for _ in range(MAX_DECISIONS):
-            acquired = self._store.mailbox.acquire(agent_id, self._pool, self._holder, nonce)
+            acquired = self._insist(partial(self._store.mailbox.acquire, agent_id, self._pool, self._holder, nonce), self._claim_s)
             if not isinstance(acquired, Leased):
                 if acquired.status == "FOREIGN":
                     log.error(
@@ -60,32 +70,53 @@ class AgentWorker:
                     )
                 return {"agent": agent_id, "did": acquired.status.lower().replace("_", "-"), "detail": acquired.detail}
             lease, snapshot = acquired.lease, acquired.snapshot
+            also(token=lease.token)
             match decide(snapshot, rules):
                 case Defer(deferrals):
-                    ended = self._store.mailbox.defer(lease, snapshot.seq, deferrals)
+                    ended = self._insist(partial(self._store.mailbox.defer, lease, snapshot.seq, deferrals), self._claim_s)
                     if ended.status == "CHANGED":
                         continue  # the same nonce gets the same token, with what came meanwhile
                     self._ring(agent_id, ended)
                     why = [f"{d.kind}: {d.reason} until {d.until_ms}" for d in deferrals]
                     return {"agent": agent_id, "did": "deferred", "detail": "; ".join(why)}
                 case BuryParked(batch_id, reason):
-                    ended = self._store.mailbox.bury(lease, batch_id, reason, "")
+                    ended = self._insist(partial(self._store.mailbox.bury, lease, batch_id, reason, ""), self._claim_s)
+                    if ended.status == "DEAD_FULL":
+                        full = Deferral(f"batch:{batch_id}", snapshot.now_ms + FULL_WAIT_MS, "dead-letters-full")
+                        ended = self._store.mailbox.defer(lease, snapshot.seq, [full])
                     self._ring(agent_id, ended)
                     return {"agent": agent_id, "did": "dead-lettered", "batch": batch_id, "detail": reason}
                 case RunParked(batch_id):
                     started = time.monotonic()
-                    begun = self._store.mailbox.resume(lease, batch_id, self._limit_ms(agent_id))
+                    step = partial(self._store.mailbox.resume, lease, batch_id, self._limit_ms(agent_id))
                 case target:
                     started = time.monotonic()
-                    begun = self._store.mailbox.begin(lease, target.session_key, target.intents, rules.max_batch, self._limit_ms(agent_id))
+                    step = partial(
+                        self._store.mailbox.begin, lease, target.session_key, target.intents, rules.max_batch, self._limit_ms(agent_id)
+                    )
+            begun = self._insist(step, self._keeper.trust_from(started) - started)
             if isinstance(begun, Begun):
                 return self._run(lease, begun.batch, started)
-            log.warning("begin agent=%s token=%s: %s", agent_id, lease.token, begun.status)
+            log.warning("begin refused: %s", begun.status)
             return {"agent": agent_id, "did": "not-begun", "detail": begun.status}
         return {"agent": agent_id, "did": "undecided"}
 
+    def _insist(self, step: Callable[[], T], within_s: float) -> T:
+        """Repeats a step whose answer may have been lost: under its nonce or token it answers the same again.
+
+        Without that, a step that did take effect would hold the agent until its lease ends. Raises StoreUnavailable after `within_s`.
+        """
+        until = time.monotonic() + within_s
+        while True:
+            try:
+                return step()
+            except StoreUnavailable:
+                if time.monotonic() > until or self._stop.wait(RETRY_S):
+                    raise
+
     def _run(self, lease: Lease, batch: Batch, started: float) -> dict[str, Any]:
         agent_id = lease.agent_id
+        also(batch=batch.batch_id, attempt=batch.attempt, n=len(batch.wakes), completions=shown([wake.wake_id for wake in batch.wakes]))
         policy = self._config.agent(agent_id)
         trust_ms = int((self._keeper.trust_from(started) - time.monotonic()) * 1000)
         control = Control(policy.time_limit_s, stop=self._stop, trust_ms=trust_ms)
@@ -99,17 +130,7 @@ class AgentWorker:
         finally:
             self._keeper.drop(held)
         self._ring(agent_id, ended)
-        log.info(
-            "heartbeat agent=%s batch=%s attempt=%d token=%d n=%d: %s in %.1f s (%s)",
-            agent_id,
-            batch.batch_id,
-            batch.attempt,
-            lease.token,
-            len(batch.wakes),
-            _word(result),
-            time.monotonic() - begun_at,
-            ended.status,
-        )
+        log.info("heartbeat %s in %.1f s (%s)", _word(result), time.monotonic() - begun_at, ended.status)
         return {
             "agent": agent_id,
             "did": _word(result),
@@ -125,7 +146,7 @@ class AgentWorker:
         try:
             return self._runner(lease.agent_id).run(request, control)
         except Exception as error:  # a runner's bug is a failed turn of this agent, never of the worker
-            log.exception("runner of agent=%s batch=%s raised", lease.agent_id, batch.batch_id)
+            log.exception("runner raised")
             return Failed(error=f"runner raised {type(error).__name__}: {error}"[:500])
 
     def _end(self, held: Held, batch: Batch, result: RunResult) -> Ended:
@@ -141,7 +162,7 @@ class AgentWorker:
                 return step()
             except StoreUnavailable as error:
                 if held.control.lost.is_set() or time.monotonic() > held.trust_ends():
-                    log.error("%s; the batch %s runs again as its next attempt", error, batch.batch_id)
+                    log.error("%s; the batch runs again as its next attempt", error)
                     return Ended("UNREACHABLE")
                 held.control.lost.wait(RETRY_S)
 
@@ -166,8 +187,8 @@ class AgentWorker:
         ended = self._store.mailbox.bury(lease, batch_id, reason, error)
         if ended.status != "DEAD_FULL":
             return ended
-        log.error("dead-letter agent=%s batch=%s: the dead letters are full; it waits. Revive or drop some", lease.agent_id, batch_id)
-        return self._store.mailbox.park(lease, batch_id, "failed", 60_000, error)
+        log.error("the dead letters are full, this batch waits; revive or drop some")
+        return self._store.mailbox.park(lease, batch_id, "failed", FULL_WAIT_MS, error)
 
     def _runner(self, agent_id: str) -> Runner:
         with self._runners_lock:

@@ -71,3 +71,8 @@ def current_host() -> Host:
             host = _hosts[os.getpid()] = Host(current_config(), serving.pool)
             host.start()
         return host
+
+
+def running_host() -> Host | None:
+    """The host of this process if there is one. Takes no lock."""
+    return _hosts.get(os.getpid())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from dispatcher.core.errors import ConfigError, StoreUnavailable
 from dispatcher.names import inbox_queue, pool_queues
 from workers import logs
 
+log = logging.getLogger("wake")
 SUPERVISED = "WAKE_SUPERVISED"
 ROUTER_THREADS = 2
 RETRY_S = 0.2
@@ -33,14 +35,12 @@ class Options:
 def run(options: Options) -> None:
     """Becomes a worker; returns when it has ended. Raises ConfigError, LayoutMismatch, StoreUnavailable."""
     follow_supervisor()
-    for name in [name for name in os.environ if name.startswith("CELERY_")]:
-        # A host program's Celery settings are not ours; CELERY_BROKER_URL would even win over wake.toml.
-        del os.environ[name]
+    without_foreign_settings()
     # For `module:callable` runners. At the end, so that a `workers` package there cannot stand in for ours.
     sys.path.append(os.getcwd())
     logs.install()
     config = current_config()
-    _await_server()
+    await_server("worker")
     if options.route:
         _consume(None, [inbox_queue(config.redis.prefix)], "threads", options.concurrency or ROUTER_THREADS)
         return
@@ -86,6 +86,7 @@ def _consume(pool: str | None, queues: list[str], pool_type: str, concurrency: i
     name = "router" if pool is None else pool
     chosen.worker_main(
         [
+            *(["--quiet"] if current_config().logging.format == "json" else []),  # no banner among the lines
             "worker",
             "--queues",
             ",".join(queues),
@@ -104,8 +105,14 @@ def _consume(pool: str | None, queues: list[str], pool_type: str, concurrency: i
     )
 
 
-def _await_server() -> None:
-    """A worker may be started before its server; it waits, and says so once."""
+def without_foreign_settings() -> None:
+    """A host program's Celery settings are not ours; CELERY_BROKER_URL would even win over wake.toml."""
+    for name in [name for name in os.environ if name.startswith("CELERY_")]:
+        del os.environ[name]
+
+
+def await_server(command: str) -> None:
+    """A process may be started before its server; it waits, and says so once."""
     said = False
     while True:
         try:
@@ -113,7 +120,7 @@ def _await_server() -> None:
             return
         except StoreUnavailable as error:
             if not said:
-                print(f"wake worker: {error}; waiting", file=sys.stderr, flush=True)
+                log.warning("%s: %s; waiting", command, error)
                 said = True
             forget_current()
             time.sleep(RETRY_S)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 from dispatcher.core.errors import WakeError
@@ -22,13 +23,14 @@ RETRY_S = 0.5
 
 @dataclass
 class Held:
-    """One running batch. `trusted_until` is monotonic: until then nobody else can have the lease."""
+    """One running batch. `trusted_until` is monotonic: until then nobody else can have the lease. `context`: for what is said about it."""
 
     lease: Lease
     batch_id: str
     control: Control
     trusted_until: float
     shrunk_until: float = field(default=float("inf"))
+    context: Context = field(default_factory=copy_context)
 
     def trust_ends(self) -> float:
         return min(self.trusted_until, self.shrunk_until)
@@ -112,7 +114,7 @@ class LeaseKeeper:
         with self._changed:
             still = self._held.pop((held.lease.agent_id, held.lease.token), None)
         if still is not None:
-            log.warning("lease lost agent=%s token=%s batch=%s: %s", held.lease.agent_id, held.lease.token, held.batch_id, why)
+            held.context.run(log.warning, "lease lost: %s", why)
             held.control.lost.set()
 
     def _renew_loop(self) -> None:

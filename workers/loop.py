@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from dispatcher.core.errors import WakeError
 
@@ -14,12 +15,13 @@ END_S = 5.0
 
 
 class Loop(ABC):
-    """`start`/`stop` tolerate twice and never started; tests call `run_once`."""
+    """`start`/`stop` tolerate twice and never started; tests call `run_once`. `on_round` is called after each round, a bad one too."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self.on_round: Callable[[], object] | None = None
 
     @abstractmethod
     def run_once(self) -> float:
@@ -47,4 +49,6 @@ class Loop(ABC):
             except Exception:  # one bad item must not stop the loop that serves all others
                 log.exception("%s failed; the next round follows", self._name)
                 pause_s = AFTER_TROUBLE_S
+            if self.on_round is not None:
+                self.on_round()
             self._stop.wait(pause_s)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable
 
+from dispatcher.names import host_name
 from dispatcher.store.opened import Store
 from dispatcher.store.presence import PresenceLine, PresenceLost
 
@@ -20,8 +20,7 @@ LISTEN_S = 1.0
 
 def holder_name(role: str, serves: str) -> str:
     """A name that no other process has or will have: role, what it serves, host, process, chance."""
-    host = "".join(c if c.isalnum() or c == "-" else "-" for c in socket.gethostname())[:64]
-    return f"{role}.{serves}.{host}.{os.getpid()}.{secrets.token_hex(4)}"
+    return f"{role}.{serves}.{host_name()}.{os.getpid()}.{secrets.token_hex(4)}"
 
 
 class Presence:

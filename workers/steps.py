@@ -12,10 +12,11 @@ from dispatcher.app import app as router_app
 from dispatcher.app import current_config, current_store
 from dispatcher.doorbell import Doorbell
 from dispatcher.embedded import server_url
+from dispatcher.pulse import Pulse
 from dispatcher.store.layout import check_layout
 from dispatcher.store.opened import open_store
 from dispatcher.tasks import router
-from workers import tasks
+from workers import task_events, tasks
 from workers.app import serving
 from workers.draining import Draining
 from workers.host import current_host
@@ -38,6 +39,8 @@ class AgentSide(bootsteps.StartStopStep):
         check_layout(self._store.client, self._store.keys)
         self._sweeper = Sweeper(self._store, config, (serving.pool,), Doorbell(tasks.app, config))
         self._presence: Presence | None = None
+        self._pulse = Pulse(config.data_dir, holder_name("worker", serving.pool))
+        self._sweeper.on_round = self._pulse.beat
 
     def start(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
         if serving.prefork:
@@ -50,6 +53,7 @@ class AgentSide(bootsteps.StartStopStep):
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
         self._sweeper.stop()
+        self._pulse.stop()
         if self._presence is not None:
             self._presence.stop()
 
@@ -68,6 +72,9 @@ class RouterSide(bootsteps.StartStopStep):
         store.inbox.prepare()
         self._loop = RouterLoop(store, current_config(), router())
         self._presence = Presence(store, holder_name("router", "inbox"))
+        self._pulse = Pulse(current_config().data_dir, self._presence.holder)
+        self._loop.on_round = self._pulse.beat
+        router().on_page = self._pulse.beat  # a round lasts as long as the inbox is not empty
 
     def start(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
         self._presence.start()
@@ -75,13 +82,15 @@ class RouterSide(bootsteps.StartStopStep):
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
         self._loop.stop()
+        self._pulse.stop()
         self._presence.stop()
 
     terminate = stop
 
 
 def install() -> None:
-    """Adds the steps to both applications, once per process."""
+    """Adds the steps to both applications, and how they report to monitors, once per process."""
     tasks.app.steps["worker"].add(AgentSide)
     router_app.steps["worker"].add(RouterSide)
+    task_events.install(tasks.app, router_app)
     Draining(current_config().lease.grace_ms / 1000).install()

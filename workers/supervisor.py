@@ -17,6 +17,7 @@ from dispatcher.core.errors import EmbeddedServerError, WakeError
 from dispatcher.embedded import EmbeddedServer, server_url
 from dispatcher.store.opened import open_store
 from workers import logs
+from workers.flower import require_flower
 from workers.launch import SUPERVISED, follow_supervisor
 
 log = logging.getLogger("wake")
@@ -77,11 +78,12 @@ class Child:
 class Supervisor:
     """The processes of one `wake up`."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, flower_port: int | None = None) -> None:
         self._config = config
         self._server = EmbeddedServer(config.data_dir) if config.redis_url() is None else None
         self._router = Child("router", ["worker", "--route"])
         self._workers = [Child(f"worker {pool}", ["worker", "--pool", pool]) for pool in config.pool_names()]
+        self._flower = [] if flower_port is None else [Child("flower", ["flower", "--port", str(flower_port)])]
         self._stop = threading.Event()
 
     def run(self) -> int:
@@ -97,14 +99,16 @@ class Supervisor:
             self._check_server()
             for child in children:
                 child.check()
-            announced = announced or self._announce()
+            if not announced and self._announce():
+                announced = True
+                children += self._flower  # it asks once, when it starts, who consumes which queues
             self._stop.wait(CHECK_S)
         self._drain()
         return 0
 
     def _asked_to_stop(self, *_: object) -> None:
         if self._stop.is_set():  # asked again: no patience left
-            for child in [self._router, *self._workers]:
+            for child in [self._router, *self._workers, *self._flower]:
                 child.signal(signal.SIGKILL)
         self._stop.set()
 
@@ -137,7 +141,7 @@ class Supervisor:
         """Workers first, so that the router and the server still serve their last words."""
         log.info("draining; again to stop at once")
         deadline = time.monotonic() + self._config.lease.grace_ms / 1000 + EXTRA_GRACE_S
-        for group in (self._workers, [self._router]):
+        for group in (self._workers, [self._router, *self._flower]):
             for child in group:
                 child.signal(signal.SIGTERM)
             for child in group:
@@ -150,8 +154,10 @@ class Supervisor:
         log.info("stopped")
 
 
-def run_up() -> int:
-    """`wake up` with the configuration of this process."""
+def run_up(flower_port: int | None = None) -> int:
+    """`wake up` with the configuration of this process, and with Flower if it gets a port."""
+    if flower_port is not None:
+        require_flower("up --flower")
     follow_supervisor()
     logs.install()
-    return Supervisor(current_config()).run()
+    return Supervisor(current_config(), flower_port).run()

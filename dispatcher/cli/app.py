@@ -8,7 +8,23 @@ from typing import Annotated
 import typer
 
 import dispatcher
-from dispatcher.cli import agents, audit, bindings, completions, dead, demo, processes, spooled, status, tracing
+from dispatcher.cli import (
+    agents,
+    audit,
+    beginning,
+    bindings,
+    completing,
+    completions,
+    dead,
+    demo,
+    health,
+    processes,
+    service,
+    settings,
+    spooled,
+    status,
+    tracing,
+)
 from dispatcher.cli.output import complain, document
 from dispatcher.cli.reach import ConfigFile, name_configuration
 from dispatcher.core import errors
@@ -48,6 +64,7 @@ def wake(
 
     \b
     Examples:
+      wake init
       wake up
       wake exec --session-key agent:ops:main -- make test
       wake trace COMPLETION_ID
@@ -55,7 +72,24 @@ def wake(
     name_configuration(config)
 
 
-for group in (processes, completions, tracing, bindings, status, agents, audit, dead, spooled, demo):
+GROUPS = (
+    beginning,
+    processes,
+    completions,
+    tracing,
+    bindings,
+    status,
+    health,
+    agents,
+    audit,
+    dead,
+    spooled,
+    settings,
+    service,
+    completing,
+    demo,
+)
+for group in GROUPS:
     group.register(app)
 
 
@@ -81,6 +115,6 @@ def run(argv: list[str] | None = None) -> int:
             raise
         complain(str(error))
         if as_json:
-            document({"error": str(error)})
+            document({"error": str(error)} | ({"problems": error.problems} if isinstance(error, errors.ConfigError) else {}))
         return found
     return FINE

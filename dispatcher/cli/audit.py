@@ -28,6 +28,10 @@ def audit(config: ConfigFile = None, as_json: AsJson = False) -> None:
 
     accepted = unrouted + pending + running + settled + suppressed + dead + dropped. Exit code 1 when it is not so.
     The parts are not read at one moment, so it reads again until two readings agree, for at most 2 s.
+
+    \b
+    Example:
+      wake audit --json
     """
     ledger = reach(config).store.ledger
     found = agreed(ledger.balance)

@@ -72,7 +72,12 @@ def unbind(session_key: Key, config: ConfigFile = None, as_json: AsJson = False)
 
 
 def list_bindings(config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """List all bindings, of the configuration and of `wake bind`."""
+    """List all bindings, of the configuration and of `wake bind`.
+
+    \b
+    Example:
+      wake bindings --json
+    """
     reached = reach(config)
     configured = reached.config.routing.bindings
     rows = [

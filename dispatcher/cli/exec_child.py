@@ -6,105 +6,32 @@ Imports little, because the command waits for these imports.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import stat
 import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dispatcher.cli.exec_streams import DRAIN_S, Relay, Tail, say
+
+if TYPE_CHECKING:
+    from dispatcher.cli.exec_session import Session
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-DRAIN_IDLE_MS = 200  # after the command's end: this long without a word from a background process ends the drain
-DRAIN_S = 2.0  # and this long ends it, however much such a process writes
-CHUNK_BYTES = 64 * 1024
 
 
-class Tail:
-    """The last bytes of all streams together, in the order in which they came; no stream splits a character of another."""
+@dataclass(frozen=True)
+class Channel:
+    """A pipe or a terminal that carries some of the command's streams to one of our descriptors."""
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._kept = bytearray()
-        self._begun: dict[int, bytes] = {}  # stream -> the first bytes of a character whose rest has not come
-        self._lock = threading.Lock()
-
-    def add(self, stream: int, chunk: bytes) -> None:
-        with self._lock:
-            chunk = self._begun.pop(stream, b"") + chunk
-            if begun := _unfinished(chunk):
-                self._begun[stream] = chunk[-begun:]
-                chunk = chunk[:-begun]
-            self._kept += chunk
-            if len(self._kept) > 2 * self._max_bytes:
-                del self._kept[: -self._max_bytes - 3]
-
-    def text(self) -> str:
-        """At most `max_bytes` of UTF-8, cut on a character boundary; bytes that are no UTF-8 become U+FFFD."""
-        with self._lock:
-            kept = bytes(self._kept) + b"".join(self._begun.values())
-        return kept[-self._max_bytes - 3 :].decode("utf-8", "replace").encode()[-self._max_bytes :].decode("utf-8", "ignore")
-
-
-def _unfinished(chunk: bytes) -> int:
-    """How many bytes at the end begin a UTF-8 character without ending it."""
-    for count in range(1, min(3, len(chunk)) + 1):
-        byte = chunk[-count]
-        if byte & 0b1100_0000 != 0b1000_0000:  # not a continuation: it tells how long its character is
-            size = 4 if byte >= 0b1111_0000 else 3 if byte >= 0b1110_0000 else 2 if byte >= 0b1100_0000 else 1
-            return count if size > count else 0
-    return 0
-
-
-class Relay:
-    """Copies one pipe of the command to one of our own descriptors, in a thread of its own."""
-
-    def __init__(self, source: int, target: int, tail: Tail | None, ended: int) -> None:
-        self.target = target
-        self.left_open: int | None = None  # the pipe, when a background process still holds its other end
-        self._source = source
-        self._tail = tail
-        self._ended = ended  # readable (end of file) as soon as the command has ended
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def join(self, timeout_s: float | None = None) -> bool:
-        """Waits until all that the command wrote is written; False when our reader is too slow for that."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def _run(self) -> None:
-        poll = select.poll()
-        poll.register(self._source, select.POLLIN)
-        poll.register(self._ended, select.POLLIN)
-        while True:
-            ready = [fd for fd, _ in poll.poll()]
-            if self._ended in ready:
-                poll.unregister(self._ended)
-                return self._drain(poll)
-            if not self._copy():
-                return None
-
-    def _drain(self, poll: select.poll) -> None:
-        """All that lies in the pipe at the command's end is its own and is copied; what comes later only for a moment."""
-        owed, until = _bytes_waiting(self._source), time.monotonic() + DRAIN_S
-        while owed > 0 or time.monotonic() < until:
-            if not poll.poll(DRAIN_IDLE_MS):
-                break
-            if not (copied := self._copy()):
-                return
-            owed -= copied
-        self.left_open = self._source
-
-    def _copy(self) -> int:
-        """The number of bytes copied; 0 at the end of either side, and the pipe is closed."""
-        chunk = os.read(self._source, CHUNK_BYTES)
-        if chunk and self._tail is not None:
-            self._tail.add(self.target, chunk)
-        if not chunk or not _write_all(self.target, chunk):
-            os.close(self._source)  # our reader left: the command meets it at its next write, as it would without us
-            return 0
-        return len(chunk)
+    read_end: int
+    write_end: int
+    target: int
+    streams: tuple[int, ...]
+    is_terminal: bool
 
 
 class Child:
@@ -112,6 +39,7 @@ class Child:
 
     It leads a process group of its own, so that what is forwarded reaches all of it. In the foreground of a terminal it stays in our
     group, as under a shell: the terminal itself then signals both of us, and only what did not come from the terminal is forwarded.
+    Where our output is a terminal, the command gets a terminal too, not a pipe; if our input is one as well, a session in it (Session).
     With `keep_output_bytes` 0 it writes to our own descriptors and nothing passes through us. `to_stderr` sends all it writes there.
     """
 
@@ -122,25 +50,36 @@ class Child:
         self.on_signal: Callable[[int], None] = lambda _number: None  # called with what arrives after the command's end
         self._lock = threading.Lock()
         self._ended = False
-        self._own_group = not _in_foreground()
+        channels = _channels(to_stderr) if keep_output_bytes else []
+        session = bool(channels) and _is_interactive(channels[0])
+        self._terminals = [channel for channel in channels if channel.is_terminal]
+        self._own_group = session or not _in_foreground()
         # Blocked before the start, so that no signal is lost between it and the thread that waits for them. One that is ignored
         # (nohup, a shell's background job) stays ignored, by the command too.
         self._signals = {number for number in FORWARDED if signal.getsignal(number) != signal.SIG_IGN}
+        self._signals |= {signal.SIGWINCH} if self._terminals else set()
+        self._signals |= {signal.SIGTSTP, signal.SIGCONT} if session else set()
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
-        actions, pipes = _plan(keep_output_bytes > 0, to_stderr)
+        self._session: Session | None = None
         try:
-            self._pid = self._spawn(argv, actions)
+            if session:
+                self._session = _start_session(argv, channels, self._mask)
+                self._pid = self._session.pid
+            else:
+                self._pid = self._spawn(argv, channels, to_stderr)
         except OSError as error:
             self.failure, self._ended = error, True
-        for _, write_end, _ in pipes:
-            os.close(write_end)
+        for channel in channels:
+            os.close(channel.write_end)
         self.tail = Tail(keep_output_bytes)
         ended, self._tell_end = os.pipe()
         tail = self.tail if keep_output_bytes else None
-        self._relays = [Relay(source, target, tail, ended) for source, _, target in pipes]
+        self._relays = [Relay(channel.read_end, channel.target, tail, ended) for channel in channels]
         threading.Thread(target=self._forward, daemon=True).start()
 
-    def _spawn(self, argv: list[str], actions: list[tuple[int, int, int]]) -> int:
+    def _spawn(self, argv: list[str], channels: list[Channel], to_stderr: bool) -> int:
+        actions = [(os.POSIX_SPAWN_DUP2, channel.write_end, stream) for channel in channels for stream in channel.streams]
+        actions += [(os.POSIX_SPAWN_DUP2, 2, 1)] if to_stderr and not channels else []
         return os.posix_spawnp(
             argv[0],
             argv,
@@ -155,6 +94,14 @@ class Child:
         """Waits for the command's end: its exit code, or minus the number of the signal that ended it."""
         if self.failure is not None:
             return 127 if isinstance(self.failure, FileNotFoundError) else 126
+        if self._session is not None:
+            code = self._session.wait()
+            self._mark_ended()
+            os.close(self._tell_end)
+            self._relays[0].join(DRAIN_S + 1.0)
+            self._session.give_back()
+            self.failure = self._session.failure
+            return code if self.failure is None else 127 if isinstance(self.failure, FileNotFoundError) else 126
         if sys.platform == "darwin":  # has no waitid: a signal right after the reaping goes nowhere
             _, status = os.waitpid(self._pid, 0)
             self._mark_ended()
@@ -188,6 +135,8 @@ class Child:
         mode = os.fstat(target).st_mode
         sink = null if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else target
         actions = [(os.POSIX_SPAWN_DUP2, source, 0), (os.POSIX_SPAWN_DUP2, sink, 1), (os.POSIX_SPAWN_DUP2, null, 2)]
+        if self._session is not None:  # its leader stays as long as the cat does
+            actions.append((os.POSIX_SPAWN_DUP2, self._session.hold, 3))
         try:
             os.posix_spawnp("cat", ["cat"], os.environ, file_actions=actions, setpgroup=0, setsigmask=self._mask)
         except OSError as error:
@@ -195,9 +144,17 @@ class Child:
 
     def _forward(self) -> None:
         while True:
-            number, from_terminal = _next_signal(self._signals)
+            number, from_terminal, from_us = _next_signal(self._signals)
+            if number == signal.SIGWINCH:
+                self._resize()
+                continue
+            if number == signal.SIGCONT and self._session is not None:
+                self._session.resume()
+                continue
             with self._lock:
                 if not self._ended:
+                    if from_us:
+                        continue  # our whole group was stopped, with us in it
                     if self._own_group:
                         _kill(os.killpg, self._pid, number)
                     elif not from_terminal:
@@ -205,12 +162,24 @@ class Child:
                     continue
             self.on_signal(number)
 
+    def _resize(self) -> None:
+        """To all terminals of ours; in one without a session the kernel tells nobody, and our group comes to know it too early."""
+        from dispatcher.cli.exec_terminal import copy_size
 
-def _next_signal(signals: set[signal.Signals]) -> tuple[int, bool]:
+        changed = [copy_size(channel.target, channel.read_end) for channel in self._terminals]
+        if any(changed) and self._session is None:
+            with self._lock:
+                if not self._ended:
+                    _kill(os.killpg, self._pid if self._own_group else os.getpgrp(), signal.SIGWINCH)
+
+
+def _next_signal(signals: set[signal.Signals]) -> tuple[int, bool, bool]:
+    """Its number, whether it came from the terminal, and whether from this process."""
     if sys.platform != "darwin":
         told = signal.sigwaitinfo(signals)
-        return told.si_signo, told.si_code > 0  # SI_KERNEL: typed at the terminal, or its hang-up
-    return signal.sigwait(signals), True
+        # SI_KERNEL: typed at the terminal, or its hang-up
+        return told.si_signo, told.si_code > 0, told.si_code <= 0 and told.si_pid == os.getpid()
+    return signal.sigwait(signals), True, False
 
 
 def _kill(send: Callable[[int, int], None], pid: int, number: int) -> None:
@@ -220,20 +189,40 @@ def _kill(send: Callable[[int, int], None], pid: int, number: int) -> None:
         return  # it has just ended, or runs as somebody else (sudo) whom we may not signal
 
 
-def _plan(piped: bool, to_stderr: bool) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
-    """File actions of the child, and its pipes as (read end, write end, our descriptor).
+def _channels(to_stderr: bool) -> list[Channel]:
+    """One carries both streams where ours are one and the same (`2>&1`): two would lose their order."""
+    both: list[tuple[int, tuple[int, ...]]] = [(1, (1, 2))]
+    groups = [(2, (1, 2))] if to_stderr else both if os.path.sameopenfile(1, 2) else [(1, (1,)), (2, (2,))]
+    return [_terminal_channel(target, streams) or Channel(*os.pipe(), target, streams, False) for target, streams in groups]
 
-    One pipe carries both streams where ours are one and the same (`2>&1`): two would lose their order.
+
+def _terminal_channel(target: int, streams: tuple[int, ...]) -> Channel | None:
+    if not os.isatty(target):
+        return None
+    from dispatcher.cli.exec_terminal import open_like
+
+    try:
+        return Channel(*open_like(target), target, streams, True)
+    except OSError:  # none left: a pipe will do
+        return None
+
+
+def _is_interactive(channel: Channel) -> bool:
+    """Whether the command is to be in a session of its own: it may read from our terminal, and writes to it.
+
+    When its first output goes elsewhere, a reader of that (`wake exec ... | less`) wants the keys for itself.
     """
-    if not piped:
-        return ([(os.POSIX_SPAWN_DUP2, 2, 1)] if to_stderr else []), []
-    groups = [(2, (1, 2))] if to_stderr else [(1, (1, 2))] if os.path.sameopenfile(1, 2) else [(1, (1,)), (2, (2,))]
-    actions, pipes = [], []
-    for target, streams in groups:
-        read_end, write_end = os.pipe()
-        pipes.append((read_end, write_end, target))
-        actions += [(os.POSIX_SPAWN_DUP2, write_end, stream) for stream in streams]
-    return actions, pipes
+    try:
+        return channel.is_terminal and os.isatty(0) and os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def _start_session(argv: list[str], channels: list[Channel], mask: set[int | signal.Signals]) -> Session:
+    from dispatcher.cli.exec_session import Session
+
+    outputs = {stream: channel.write_end for channel in channels for stream in channel.streams}
+    return Session(argv, channels[0].read_end, channels[0].write_end, outputs, mask)
 
 
 def _occupy_closed_descriptors() -> None:
@@ -255,33 +244,3 @@ def _in_foreground() -> bool:
         return False
     finally:
         os.close(terminal)
-
-
-def _bytes_waiting(fd: int) -> int:
-    import fcntl  # only now: the command must not wait for it
-    import termios
-
-    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"), sys.byteorder)
-
-
-def _write_all(fd: int, chunk: bytes) -> bool:
-    """False when nobody can take it any more."""
-    view = memoryview(chunk)
-    while view:
-        try:
-            view = view[os.write(fd, view) :]
-        except BlockingIOError:  # somebody we share it with made it non-blocking
-            select.select([], [fd], [])
-        except OSError as error:
-            if not isinstance(error, BrokenPipeError):
-                say(f"the command's output cannot be written: {error}")
-            return False
-    return True
-
-
-def say(text: str) -> None:
-    """One line on stderr; nothing if nobody listens there."""
-    try:
-        os.write(2, f"wake: {' '.join(text.split())}\n".encode("utf-8", "replace"))
-    except OSError:
-        return

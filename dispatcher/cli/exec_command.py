@@ -7,7 +7,8 @@ import signal
 import sys
 import time
 
-from dispatcher.cli.exec_child import DRAIN_S, Child, say
+from dispatcher.cli.exec_child import Child
+from dispatcher.cli.exec_streams import DRAIN_S, say
 from dispatcher.core.errors import WakeError
 
 USAGE = """\

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dispatcher import spool
-from dispatcher.cli.exec_child import say
+from dispatcher.cli.exec_streams import say
 from dispatcher.core.errors import ConfigError, InboxFull, InvalidCompletion, StoreUnavailable
 
 if TYPE_CHECKING:

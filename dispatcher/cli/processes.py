@@ -15,21 +15,46 @@ from dispatcher.cli.reach import AsJson, ConfigFile, configuration
 def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(worker)
+    app.command()(flower)
     app.command(name="exec", add_help_option=False)(exec_)
 
 
-def up(config: ConfigFile = None, as_json: AsJson = False) -> None:
+def up(
+    flower: Annotated[bool, typer.Option("--flower", help="Run Flower too: http://127.0.0.1:5555, behind a password.")] = False,
+    flower_port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of Flower.")] = 5555,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
     """Run server, router and workers here, and restart what dies. Ctrl-C drains.
 
     Without a [redis] url the embedded server starts too; every other command then finds it through the data folder.
     Everything it says goes to standard error; with --json its process id goes to standard output first.
 
     \b
-    Example:
+    Examples:
       wake up
+      wake up --flower
     """
     configuration(config)
-    _become(["up"], as_json)
+    _become(["up", "--flower", "--flower-port", str(flower_port)] if flower else ["up"], as_json)
+
+
+def flower(
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 5555,
+    address: Annotated[str, typer.Option(help="Address to listen on. Beyond loopback, put TLS before it.")] = "127.0.0.1",
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run Flower alone, for workers that were started one by one. Needs the extra `flower`.
+
+    It says where its password is; with FLOWER_BASIC_AUTH=user:password in the environment that one holds.
+
+    \b
+    Example:
+      wake flower --port 5556
+    """
+    configuration(config)
+    _become(["flower", "--port", str(port), "--address", address], as_json)
 
 
 def worker(

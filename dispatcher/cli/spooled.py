@@ -22,7 +22,12 @@ def register(app: typer.Typer) -> None:
 
 @spooled.command("list")
 def list_spool(config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """List what waits, oldest first, and what was set aside because no retry can help. Needs no server."""
+    """List what waits, oldest first, and what was set aside because no retry can help. Needs no server.
+
+    \b
+    Example:
+      wake spool list --json
+    """
     folder = configuration(config).data_dir / "spool"
     try:
         waiting = [_waiting(path) for path in spool.pending(folder)]

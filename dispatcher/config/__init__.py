@@ -1,14 +1,22 @@
 """wake.toml and the environment: validated as a whole, every field with unit, range and default. Read when asked, never at import.
 
 Where the file is looked for: `--config`, the variable WAKE_CONFIG, `./wake.toml`; without any, the defaults hold. Afterwards the
-variables `WAKE_<TABLE>_<KEY>` (`WAKE_REDIS_URL`, `WAKE_LEASE_TTL_MS`, …; tables redis, defaults, routing, lease, sweep, bounds) and
-`WAKE_DATA_DIR` win over the file. Relative paths count from the file's folder, those in a variable from the current one.
+variables `WAKE_<TABLE>_<KEY>` (`WAKE_REDIS_URL`, `WAKE_LEASE_TTL_MS`, …; tables redis, defaults, routing, lease, sweep, bounds,
+logging) and `WAKE_DATA_DIR` win over the file. Relative paths count from the file's folder, those in a variable from the current one.
 """
 
 from dispatcher.config.agents import AgentPolicy, CommandRunner, PythonRunner, Runner
 from dispatcher.config.loading import load
 from dispatcher.config.model import DEFAULT_POOL, Config
-from dispatcher.config.sections import BoundsSettings, LeaseSettings, PoolSettings, RedisSettings, RoutingSettings, SweepSettings
+from dispatcher.config.sections import (
+    BoundsSettings,
+    LeaseSettings,
+    LoggingSettings,
+    PoolSettings,
+    RedisSettings,
+    RoutingSettings,
+    SweepSettings,
+)
 
 __all__ = [
     "DEFAULT_POOL",
@@ -17,6 +25,7 @@ __all__ = [
     "CommandRunner",
     "Config",
     "LeaseSettings",
+    "LoggingSettings",
     "PoolSettings",
     "PythonRunner",
     "RedisSettings",

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from dispatcher.config.agents import AgentPolicy
-from dispatcher.config.sections import BoundsSettings, LeaseSettings, RedisSettings, RoutingSettings, SweepSettings
+from dispatcher.config.sections import BoundsSettings, LeaseSettings, LoggingSettings, RedisSettings, RoutingSettings, SweepSettings
 
 PREFIX = "WAKE_"
 DATA_DIR = "WAKE_DATA_DIR"
@@ -28,6 +28,7 @@ class Overridable(BaseSettings):
     lease: LeaseSettings
     sweep: SweepSettings
     bounds: BoundsSettings
+    logging: LoggingSettings
 
 
 TABLES = {name: field.annotation for name, field in Overridable.model_fields.items()}

@@ -8,7 +8,15 @@ from pathlib import Path
 from pydantic import Field, PrivateAttr
 
 from dispatcher.config.agents import AgentPolicy, CommandRunner, Section
-from dispatcher.config.sections import BoundsSettings, LeaseSettings, PoolSettings, RedisSettings, RoutingSettings, SweepSettings
+from dispatcher.config.sections import (
+    BoundsSettings,
+    LeaseSettings,
+    LoggingSettings,
+    PoolSettings,
+    RedisSettings,
+    RoutingSettings,
+    SweepSettings,
+)
 from dispatcher.config.selectors import AgentSelector, PoolName, fold, is_pattern, matching
 from dispatcher.core.session_key import valid_agent_id
 
@@ -26,6 +34,7 @@ class Config(Section):
     lease: LeaseSettings = LeaseSettings()
     sweep: SweepSettings = SweepSettings()
     bounds: BoundsSettings = BoundsSettings()
+    logging: LoggingSettings = LoggingSettings()
 
     _source: Path | None = PrivateAttr(None)
     _base_dir: Path = PrivateAttr(default_factory=Path.cwd)

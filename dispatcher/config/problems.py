@@ -13,7 +13,15 @@ from pydantic_core import ErrorDetails
 from dispatcher.config.agents import AgentPolicy, CommandRunner, PythonRunner
 from dispatcher.config.environment import variable_of
 from dispatcher.config.model import Config
-from dispatcher.config.sections import BoundsSettings, LeaseSettings, PoolSettings, RedisSettings, RoutingSettings, SweepSettings
+from dispatcher.config.sections import (
+    BoundsSettings,
+    LeaseSettings,
+    LoggingSettings,
+    PoolSettings,
+    RedisSettings,
+    RoutingSettings,
+    SweepSettings,
+)
 
 TABLES: dict[str, type[BaseModel]] = {
     "redis": RedisSettings,
@@ -24,6 +32,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "lease": LeaseSettings,
     "sweep": SweepSettings,
     "bounds": BoundsSettings,
+    "logging": LoggingSettings,
 }
 RUNNERS: dict[str, type[BaseModel]] = {"command": CommandRunner, "python": PythonRunner}
 NAMED_TABLES = ("agents", "pools")

@@ -117,3 +117,12 @@ class BoundsSettings(Section):
     runner_output_bytes: int = Field(65_536, ge=0, le=16_777_216, description="Bytes kept of what a runner's command prints.")
     request_events: int = Field(50, ge=1, le=5_000, description="Newest completions shown verbatim to a heartbeat.")
     request_bytes: int = Field(65_536, ge=1_024, le=16_777_216, description="Bytes of their texts and outputs together.")
+
+
+class LoggingSettings(Section):
+    """[logging]: what router and workers say on standard error, one line per event."""
+
+    format: Literal["human", "json"] = Field("human", description="Lines for people, or one JSON object a line for a log collector.")
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least important lines that are still said.")
+    burst: int = Field(200, ge=1, le=1_000_000, description="Lines of one kind within burst_ms; what is more is counted, not said.")
+    burst_ms: int = Field(10_000, ge=100, le=3_600_000, description="ms that a burst is counted over.")

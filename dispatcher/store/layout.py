@@ -13,13 +13,23 @@ LAYOUT = 1
 
 def check_layout(client: Any, keys: Keys) -> None:
     """Writes the record of a new store, or compares. Raises LayoutMismatch when layout, slots or prefix differ."""
-    mine = {"layout": str(LAYOUT), "slots": str(keys.slots), "prefix": keys.prefix}
     with unavailable("check store layout"):
-        for name, value in mine.items():
+        for name, value in _record(keys).items():
             client.hsetnx(keys.layout, name, value)
+    compare_layout(client, keys)
+
+
+def compare_layout(client: Any, keys: Keys) -> None:
+    """Only compares; a store that has no record yet agrees with everybody. Raises LayoutMismatch when layout, slots or prefix differ."""
+    with unavailable("check store layout"):
         found = client.hgetall(keys.layout)
-    wrong = [f"{name} is {found[name]} there and {value} here" for name, value in mine.items() if found[name] != value]
+    mine = _record(keys)
+    wrong = [f"{name} is {found[name]} there and {mine[name]} here" for name in mine if found.get(name, mine[name]) != mine[name]]
     if wrong:
         raise LayoutMismatch(
             f"store {keys.prefix!r}: {'; '.join(wrong)}. Set [redis] slots and prefix to what the store has, or use a new prefix"
         )
+
+
+def _record(keys: Keys) -> dict[str, str]:
+    return {"layout": str(LAYOUT), "slots": str(keys.slots), "prefix": keys.prefix}

@@ -209,11 +209,13 @@ def test_a_spool_that_cannot_be_written_is_said_clearly_and_the_exit_code_stays(
     assert f"LOST unless you run: wake submit --session-key {KEY} --id 'c;1' --agent ops --exit-code 6\n" in stderr
 
 
-def test_a_full_disk_is_said_clearly_and_leaves_no_half_file(tmp_path: Path) -> None:
-    """No file may grow: the same as a full disk, but with EFBIG."""
-    line = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *exec_words("--id", "c", "--", "sh", "-c", "echo out; exit 6")]
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_a_full_disk_is_said_clearly_and_leaves_no_half_file(tmp_path: Path, blocks: int) -> None:
+    """No file may grow, or none beyond its first block: the same as a full disk, but with EFBIG."""
+    command = ["sh", "-c", "printf %04000d 7; exit 6"]
+    line = ["sh", "-c", f'ulimit -f {blocks}; exec "$@"', "sh", *exec_words("--id", "c", "--", *command)]
     done = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout) == (6, b"out\n")
+    assert (done.returncode, done.stdout) == (6, b"0" * 3999 + b"7")
     assert b"completion c cannot be kept ([Errno 27] File too large" in done.stderr
     assert b"LOST unless you run: wake submit" in done.stderr
     assert list((tmp_path / ".wake" / "spool").iterdir()) == []

@@ -78,6 +78,7 @@ def test_the_list_of_commands(wake: WakeCli) -> None:
     for name in (
         "up",
         "worker",
+        "flower",
         "submit",
         "exec",
         "resolve",

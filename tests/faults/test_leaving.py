@@ -1,0 +1,111 @@
+"""What a real worker says of its heartbeats, that it lives without its server, and that a second signal ends its patience."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from typing import Any
+
+from dispatcher.names import host_name
+from dispatcher.pulse import beats
+from tests.support.gates import wait_until
+from tests.support.gateway import PATIENCE_S, Gateway, Worker, ids
+from workers.draining import ONE_WISH_S
+
+TALKER = """
+import logging
+
+def beat(request):
+    logging.getLogger("a.runner").warning("turn\\x1b[31m of %s\\n2026 ERROR forged", request.agent_id)
+    raise RuntimeError("it did not work")
+"""
+
+
+def lines(worker: Worker) -> list[dict[str, Any]]:
+    """Everything that the worker said, which must be one JSON object a line."""
+    return [json.loads(line) for line in worker.said().splitlines()]
+
+
+def test_every_line_of_a_heartbeat_names_agent_batch_token_and_completions(gateway: Gateway) -> None:
+    """Those of its runner and of its lease keeper too."""
+    (gateway.folder / "talker.py").write_text(TALKER)
+    gateway.configure(logging={"format": "json"}, defaults={"runner": {"type": "python", "target": "talker:beat"}, "max_failures": 1})
+    gateway.submit(*ids("c", 9))
+    router, worker = gateway.start_router(), gateway.start_worker()
+    gateway.quiet(dead=9)
+    worker.hears('"heartbeat failed')
+    said = [line for line in lines(worker) if "agent" in line]
+    assert {line["logger"] for line in said} >= {"a.runner", "workers.agent_worker"}
+    (token,) = {line["token"] for line in said}
+    for line in said:
+        assert (line["agent"], line["batch"], line["attempt"], line["n"]) == ("ops", f"ops-{token}", 1, 9)
+        assert line["completions"] == ids("c", 5)
+    assert [line["message"] for line in said if line["logger"] == "a.runner"] == ["turn of ops 2026 ERROR forged"]
+    for process in (router, worker):
+        process.signal(signal.SIGTERM)
+        assert process.ends() == 0
+        assert not [line for line in lines(process) if "agent" in line and "batch" not in line]
+
+
+def test_a_lost_lease_is_told_with_the_ids_of_its_heartbeat(gateway: Gateway) -> None:
+    """By a thread that is not the heartbeat's own."""
+    gateway.configure(logging={"format": "json"}, lease={"ttl_ms": 1500, "renew_ms": 300, "margin_ms": 300})
+    gateway.plan(gate="goes-on")
+    gateway.submit("c1")
+    gateway.start_router()
+    worker = gateway.start_worker()
+    (beat,) = gateway.started(1)
+    gateway.server.freeze()
+    worker.hears("lease lost: not renewed in time")
+    gateway.server.thaw()
+    (line,) = [line for line in lines(worker) if line["message"].startswith("lease lost")]
+    assert (line["agent"], line["batch"], line["token"], line["completions"]) == ("ops", beat.batch_id, beat.token, ["c1"])
+    gateway.open("goes-on")
+    gateway.quiet(settled=1)
+
+
+def test_router_and_worker_live_on_without_their_server(gateway: Gateway) -> None:
+    """Else every probe of every container would fail at once, and all would be started again for nothing."""
+    router, worker = gateway.start_router(), gateway.start_worker()
+    gateway.ready()
+    gateway.server.kill()
+
+    def last_round(pid: int) -> float:
+        """When the loop of this process last came round, as its file tells; monotonic."""
+        (path,) = (gateway.config.data_dir / "alive").glob(f"*.{pid}.*.json")
+        return float(json.loads(path.read_text())["at_s"])
+
+    for process in (router, worker):
+        before = last_round(process.pid)
+        wait_until(lambda: last_round(process.pid) > before, PATIENCE_S, f"{process.log.name} goes round")  # noqa: B023  asked in this turn only
+    assert {beat.pid for beat in beats(gateway.config.data_dir, host_name())} == {router.pid, worker.pid}
+    assert (router.alive, worker.alive) == (True, True)
+
+
+def test_a_second_signal_ends_the_patience(gateway: Gateway) -> None:
+    """The grace period would be an hour: the batch is handed back at once, and runs elsewhere as its next attempt.
+
+    Two signals at the same time are one wish: a service manager signals the whole group, the supervisor each of its children.
+    """
+    gateway.configure(lease={"grace_ms": 3_600_000}, defaults={"max_failures": 1, "max_deliveries": 1})
+    gateway.plan(gate="goes-on")
+    gateway.submit("c1")
+    gateway.start_router()
+    leaving = gateway.start_worker()
+    gateway.started(1)
+    asked_s = time.monotonic()
+    leaving.signal(signal.SIGTERM)
+    leaving.hears("Warm shutdown")
+    leaving.signal(signal.SIGTERM)
+    leaving.hears("what runs has 3600 s")
+    wait_until(lambda: time.monotonic() - asked_s > 2 * ONE_WISH_S, PATIENCE_S, "the time of one wish is over")
+    assert gateway.records() == ["begun"]
+    leaving.signal(signal.SIGTERM)
+    assert leaving.ends() == 0
+    assert "asked again: what still runs is handed back" in leaving.said()
+    assert gateway.records() == ["begun", "handed-back"]
+    gateway.open("goes-on")
+    gateway.start_worker()
+    gateway.quiet(accepted=1, settled=1)
+    assert [beat.attempt for beat in gateway.beats()] == [1, 2]

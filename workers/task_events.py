@@ -1,0 +1,58 @@
+"""What Celery tells a monitor such as Flower about our tasks: every event, and nothing that a completion holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from celery.app.events import Events
+from celery.events.dispatcher import EventDispatcher
+from celery.worker.request import Request
+
+from dispatcher.tasks import exec_completed
+
+HIDDEN = "(not shown)"
+
+
+class DiscreetRequest(Request):
+    """A raw `exec_completed` of a foreign producer carries a command and its output; neither events nor `inspect` repeat them."""
+
+    @property
+    def argsrepr(self) -> str:
+        return HIDDEN
+
+    @property
+    def kwargsrepr(self) -> str:
+        return HIDDEN
+
+    def info(self, safe: bool = False) -> dict[str, Any]:  # noqa: ARG002  # Celery's signature; here it is always safe
+        told: dict[str, Any] = super().info(safe=True)
+        return told | {"args": HIDDEN, "kwargs": HIDDEN}
+
+
+class LosslessDispatcher(EventDispatcher):
+    """Celery 5.6 clears its buffer after publishing: what another thread of the pool appended meanwhile is lost."""
+
+    def flush(self, errors: bool = True, groups: bool = True) -> None:
+        super().flush(errors=errors, groups=False)
+        if not groups:
+            return
+        with self.mutex:
+            for group, events in list(self._group_buffer.items()):
+                taken = events[:]
+                if taken:
+                    self._publish(taken, self.producer, f"{group}.multi")
+                    del events[: len(taken)]  # threads append at the end, so these are the ones that were published
+
+
+class LosslessEvents(Events):
+    """The events of an application, sent by the dispatcher above."""
+
+    dispatcher_cls = LosslessDispatcher
+
+
+def install(*apps: Celery) -> None:
+    """For these applications and this process. Before a worker starts."""
+    for app in apps:
+        app.events_cls = LosslessEvents
+    exec_completed.Request = DiscreetRequest
