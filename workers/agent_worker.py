@@ -83,7 +83,9 @@ class AgentWorker:
                     ended = self._insist(partial(self._store.mailbox.bury, lease, batch_id, reason, ""), self._claim_s)
                     if ended.status == "DEAD_FULL":
                         full = Deferral(f"batch:{batch_id}", snapshot.now_ms + FULL_WAIT_MS, "dead-letters-full")
-                        ended = self._store.mailbox.defer(lease, snapshot.seq, [full])
+                        self._insist(partial(self._store.mailbox.defer, lease, snapshot.seq, [full]), self._claim_s)
+                        log.error("the dead letters are full, batch %s waits; revive or drop some", batch_id)
+                        return {"agent": agent_id, "did": "deferred", "batch": batch_id, "detail": full.reason}
                     self._ring(agent_id, ended)
                     return {"agent": agent_id, "did": "dead-lettered", "batch": batch_id, "detail": reason}
                 case RunParked(batch_id):
