@@ -13,7 +13,8 @@ demo: $(RUNS) ## real commands, real heartbeats, a table at the end; under a min
 test: $(READY) ## everything but what is marked slow; no root
 	$(PYTEST) -m "not slow"
 
-check: $(READY) ## everything
+check: $(READY) ## everything; installs a browser if it is root and there is none
+	.ci/browser
 	$(PYTEST)
 
 lint: $(READY) ## style, format, types, import layers
@@ -25,7 +26,8 @@ lint: $(READY) ## style, format, types, import layers
 bench: $(READY)
 	$(BIN)/python -m bench
 
-screenshots: $(READY) ## the pictures in docs/images, from a live system; needs Chromium
+screenshots: $(READY) ## the pictures in docs/images, from a live system
+	.ci/browser
 	$(BIN)/python -m docs.make_screenshots
 
 lock: $(BIN)/python ## newest versions that pyproject.toml allows, for every Python and platform that it allows
