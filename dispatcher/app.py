@@ -13,7 +13,7 @@ from kombu.entity import Queue
 
 from dispatcher import names
 from dispatcher.config import Config, load
-from dispatcher.embedded import server_url
+from dispatcher.embedded import expected_url, server_url
 from dispatcher.store.connect import kombu_url
 from dispatcher.store.opened import Store, open_store
 
@@ -55,7 +55,7 @@ def producer_settings() -> dict[str, Any]:
     """Settings of producers and routers."""
     config = current_config()
     queue = names.inbox_queue(config.redis.prefix)
-    return base_settings(config, server_url(config), "inbox") | {
+    return base_settings(config, expected_url(config), "inbox") | {
         "task_queues": [Queue(queue, routing_key=queue)],
         "task_default_queue": queue,
         "task_routes": {names.EXEC_COMPLETED: {"queue": queue}, names.ROUTE: {"queue": queue}},

@@ -8,7 +8,7 @@ from typing import Any
 from kombu.entity import Queue
 
 from dispatcher.app import base_settings, current_config, make_app
-from dispatcher.embedded import server_url
+from dispatcher.embedded import expected_url
 from dispatcher.names import pool_queues
 
 
@@ -27,7 +27,7 @@ def worker_settings() -> dict[str, Any]:
     """Settings of a worker of one pool: its queues and no other."""
     config = current_config()
     names = pool_queues(config.redis.prefix, serving.pool, config.pool(serving.pool).partitions)
-    return base_settings(config, server_url(config), serving.pool) | {
+    return base_settings(config, expected_url(config), serving.pool) | {
         "task_queues": [Queue(name, routing_key=name) for name in names],
         "task_default_queue": names[0],
     }

@@ -12,10 +12,11 @@ from typing import Protocol
 
 from dispatcher.core.errors import EmbeddedServerError, StoreUnavailable
 from dispatcher.embedded.binary import server_binary
-from dispatcher.embedded.probe import locate
+from dispatcher.embedded.places import planned_socket
+from dispatcher.embedded.probe import locate, recorded_socket, socket_url
 from dispatcher.embedded.server import EmbeddedServer
 
-__all__ = ["EmbeddedServer", "EmbeddedServerError", "locate", "server_binary", "server_url"]
+__all__ = ["EmbeddedServer", "EmbeddedServerError", "expected_url", "locate", "server_binary", "server_url"]
 
 
 class Whereabouts(Protocol):
@@ -24,6 +25,12 @@ class Whereabouts(Protocol):
     @property
     def data_dir(self) -> Path: ...
     def redis_url(self) -> str | None: ...
+
+
+def expected_url(config: Whereabouts) -> str:
+    """As `server_url`, whether or not a server runs there yet: a Celery application is configured once, and connects later."""
+    data_dir = config.data_dir.absolute()
+    return config.redis_url() or socket_url(recorded_socket(data_dir) or planned_socket(data_dir))
 
 
 def server_url(config: Whereabouts) -> str:

@@ -17,14 +17,20 @@ SOCKET_NAME = "server.sock"
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Where the server of this folder shall listen: `run/` in it, or a short folder under the temporary one. Creates that folder."""
+    """Where the server of this folder shall listen. Creates the folder of the socket."""
+    path = planned_socket(data_dir)
+    _private_folder(path.parent)
+    return path
+
+
+def planned_socket(data_dir: Path) -> Path:
+    """As `socket_path`, creating nothing: in `run/` of the folder, or in a short folder under the temporary one."""
     folder = data_dir / "run"
     if _too_long(folder):
         name = f"wake-{os.getuid()}-{hashlib.blake2b(os.fsencode(data_dir), digest_size=6).hexdigest()}"
         folder = Path(tempfile.gettempdir()) / name
         if _too_long(folder):  # TMPDIR itself is deep
             folder = Path("/tmp") / name
-    _private_folder(folder)
     return folder / SOCKET_NAME
 
 

@@ -13,7 +13,7 @@ STATE_NAME = "server.json"
 def locate(data_dir: Path) -> str | None:
     """The URL of the embedded server that runs on `data_dir`, or None. A left-over `server.json` of a dead server counts as None."""
     path = recorded_socket(data_dir)
-    return _socket_url(path) if path is not None and _listening(path) else None
+    return socket_url(path) if path is not None and _listening(path) else None
 
 
 def write_state(data_dir: Path, pid: int, socket_path: Path) -> None:
@@ -31,7 +31,7 @@ def recorded_socket(data_dir: Path) -> Path | None:
         return None
 
 
-def _socket_url(path: Path) -> str:
+def socket_url(path: Path) -> str:
     return f"unix://{quote(str(path))}?db=0"
 
 

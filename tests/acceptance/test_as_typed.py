@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +96,7 @@ def test_installed_by_uv_tool_from_our_wheel(tmp_path: Path) -> None:
     homes = {"UV_TOOL_DIR": str(tmp_path / "tools"), "UV_TOOL_BIN_DIR": str(tmp_path / "uv-bin"), "UV_PYTHON": sys.executable}
     folder.env = {name: value for name, value in folder.env.items() if name != "PYTHONPATH"} | homes
     folder.env["PATH"] = os.pathsep.join([str(tmp_path / "uv-bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
+    assert shutil.which("uv", path=folder.env["PATH"]), "uv comes with the extra `test`"
     installed = folder.run(f"uv tool install --constraints '{ROOT}/constraints.txt' '{wheel}'")
     assert installed.returncode == 0, installed.stderr
     assert sorted(path.name for path in (tmp_path / "uv-bin").iterdir()) == ["wake", "wake-dispatcher"]

@@ -16,7 +16,7 @@ import redis
 
 from dispatcher.config import load
 from dispatcher.core.errors import EmbeddedServerError, StoreUnavailable
-from dispatcher.embedded import EmbeddedServer, locate, server_binary, server_url
+from dispatcher.embedded import EmbeddedServer, expected_url, locate, server_binary, server_url
 from dispatcher.embedded.places import MAX_SOCKET_PATH_BYTES, socket_path
 from dispatcher.embedded.probe import recorded_socket, write_state
 from tests.support.gates import wait_until
@@ -255,3 +255,17 @@ def test_a_program_that_is_too_old_is_refused(tmp_path: Path, monkeypatch: pytes
     old.chmod(0o755)
     with pytest.raises(EmbeddedServerError, match=r"is too old \(Redis server v=6\.2\.14 sha=0\); version 7 or later"):
         server_binary()
+
+
+def test_a_celery_application_is_configured_before_its_server_runs(tmp_path: Path) -> None:
+    """The expected place is where the server listens later, long paths included."""
+    for folder in (tmp_path / "short", tmp_path / ("long" * 25)):
+        folder.mkdir()
+        config = load(env={"WAKE_DATA_DIR": str(folder)})
+        expected = expected_url(config)
+        assert not any(folder.iterdir())
+        server = EmbeddedServer(config.data_dir)
+        try:
+            assert server.start() == expected == expected_url(config)
+        finally:
+            server.stop()

@@ -15,6 +15,7 @@ from typing import Any
 from celery import Celery
 
 from dispatcher.config import Config, load
+from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.models import Receipt
 from dispatcher.embedded import server_url
 from dispatcher.store.books import Balance
@@ -187,7 +188,10 @@ class Gateway:
         seen: list[Balance] = []
 
         def at_rest() -> bool:
-            seen[:] = [self.store.ledger.balance()]
+            try:
+                seen[:] = [self.store.ledger.balance()]
+            except StoreUnavailable:  # a server that was killed reads its data
+                return False
             moving = seen[0].unrouted or seen[0].pending or seen[0].running or seen[0].balance
             return not moving and all(getattr(seen[0], name) == count for name, count in expected.items())
 
