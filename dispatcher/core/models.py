@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from dispatcher.core import session_key as keys
 
@@ -94,10 +94,15 @@ def tail_of(text: str, max_bytes: int) -> str:
     return raw[-max_bytes:].decode("utf-8", "ignore") if len(raw) > max_bytes else raw.decode("utf-8")
 
 
+def _well_formed(text: object) -> object:
+    """A name or a command line may come from bytes that were no UTF-8; a completion is not refused for that."""
+    return text.encode("utf-8", "replace").decode("utf-8") if isinstance(text, str) else text
+
+
 CompletionId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 AgentId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 RawSessionKey = Annotated[str, AfterValidator(_session_key_bytes)]
-ShortText = Annotated[str, StringConstraints(max_length=4096)]
+ShortText = Annotated[str, BeforeValidator(_well_formed), StringConstraints(max_length=4096)]
 
 
 class Value(BaseModel):
@@ -136,7 +141,7 @@ class ExecCompletion(BaseModel):
     step_id: ShortText | None = None
     command: ShortText | None = None
     exit_code: int | None = None
-    signal: Annotated[str, StringConstraints(max_length=32)] | None = None
+    signal: Annotated[str, BeforeValidator(_well_formed), StringConstraints(max_length=32)] | None = None
     timed_out: bool = False
     cancelled: bool = False
     output: Annotated[str, AfterValidator(lambda text: tail_of(text, MAX_OUTPUT_BYTES))] = ""

@@ -91,6 +91,14 @@ def test_the_text_is_one_bounded_line(output: str, exit_code: int | None, run_id
     assert clean(text) == text
 
 
+def test_a_lone_surrogate_anywhere_in_the_words_refuses_nothing() -> None:
+    completion = ExecCompletion(
+        completion_id="c", output="o\ud800", run_id="r\ud800", step_id="s\ud800", command="c\ud800", host="h\ud800", signal="S\ud800"
+    )
+    assert ExecCompletion.model_validate_json(completion.model_dump_json()) == completion
+    assert clean(exec_text(completion)) == "Exec failed (c, signal S?, run r?) :: o?"
+
+
 @given(now=st.integers(0, 2**45), interval=st.integers(1, 2**40), phase=st.integers(-(2**40), 2**40))
 def test_the_next_tick_is_the_first_later_one_in_phase(now: int, interval: int, phase: int) -> None:
     due = schedule.next_due(now, interval, phase)
