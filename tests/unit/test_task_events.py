@@ -6,6 +6,8 @@ from typing import Any
 
 from celery import Celery
 
+from dispatcher.store.connect import kombu_url
+from tests.support.server import Server
 from workers.task_events import LosslessDispatcher
 
 
@@ -24,8 +26,8 @@ class Published(LosslessDispatcher):
             self.send("task-started")
 
 
-def test_an_event_added_while_others_are_published_is_sent_next() -> None:
-    with Celery("test", broker="memory://", set_as_current=False) as app:
+def test_an_event_added_while_others_are_published_is_sent_next(server: Server) -> None:
+    with Celery("test", broker=kombu_url(server.url), set_as_current=False) as app:
         events = Published(app)
         events.send("task-received")
         events.flush()
