@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 
 from dispatcher.cli.exec_child import Child
@@ -125,7 +126,16 @@ def _run(options: Options) -> int:
     from dispatcher.cli import exec_report
 
     reporter = exec_report.Reporter(options.config_path)
-    child.on_signal = reporter.hurry
+    signalled, reported = threading.Event(), threading.Event()
+
+    def hurry(number: int) -> None:
+        # Set before the other is asked, as below: whichever comes second sees the first, so no signal falls between report and drain.
+        signalled.set()
+        if reported.is_set():
+            os._exit(_shell_code(code))
+        reporter.hurry(number)
+
+    child.on_signal = hurry
     code = child.wait()
     finished_s = time.time()
     if child.failure is not None:
@@ -137,8 +147,8 @@ def _run(options: Options) -> int:
     if options.as_json:
         _print(delivery.as_json())
     # A reader that is slow with the command's last words holds us up, as it would hold up the command, but no longer than a signal.
-    child.on_signal = lambda _number: os._exit(_shell_code(code))
-    child.drain()
+    reported.set()
+    child.drain(0.0 if signalled.is_set() else None)
     child.release()
     return code
 
