@@ -14,7 +14,7 @@ from dispatcher.config import Config
 from dispatcher.core import session_key
 from dispatcher.core.errors import InvalidAddress, NotRevived, UnknownCompletion
 from dispatcher.core.models import DeadLetter, ExecCompletion, Intent, Route, Wake
-from dispatcher.core.policy import RIDER
+from dispatcher.core.rules import RIDER
 from dispatcher.routing import Ringer, Router
 from dispatcher.store.letters import Record, wake_of
 from dispatcher.store.mailbox import Deposit

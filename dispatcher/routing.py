@@ -14,13 +14,14 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
-from dispatcher.config import Config
+from dispatcher.config import Config, rules_of
 from dispatcher.core import session_key
 from dispatcher.core.errors import InvalidAddress, StoreUnavailable
-from dispatcher.core.exec_text import clean, exec_wake, is_quiet
+from dispatcher.core.exec_text import clean, exec_wake, quiet_reason
+from dispatcher.core.guards import due_delay_ms
 from dispatcher.core.models import Address, DeadReason, ExecCompletion, Intent, Route, tail_of
-from dispatcher.core.policy import RIDER, Rules, due_delay_ms
 from dispatcher.core.resolve import Resolved, Via, resolve
+from dispatcher.core.rules import DEEP, RIDER
 from dispatcher.homes import Homes
 from dispatcher.store.inbox import Claimed, InboxEntry
 from dispatcher.store.mailbox import Deposit
@@ -49,23 +50,10 @@ class Routed:
     def agent_id(self) -> str:
         return self.route.address.agent_id
 
-
-def rules_of(config: Config, agent_id: str) -> Rules:
-    """The numbers of one agent as the policy wants them."""
-    policy = config.agent(agent_id)
-    return Rules(
-        enabled=policy.enabled and config.knows(agent_id),
-        window_ms=policy.window_ms,
-        min_spacing_ms=policy.min_spacing_ms,
-        flood_starts=policy.flood_starts,
-        flood_window_ms=policy.flood_window_ms,
-        max_wait_ms=policy.max_wait_ms,
-        max_batch=policy.max_batch,
-        max_failures=policy.max_failures,
-        max_deliveries=policy.max_deliveries,
-        retry_base_ms=policy.retry_base_ms,
-        retry_max_ms=policy.retry_max_ms,
-    )
+    @property
+    def caused_by(self) -> str | None:
+        """The agent whose heartbeat this came from."""
+        return self.deposit.wake.lineage.agent_id if self.deposit.wake.lineage else None
 
 
 class Router:
@@ -146,24 +134,26 @@ class Router:
 
     def _routed(self, entry: InboxEntry, completion: ExecCompletion, address: Address, via: Via, read_at_ms: int) -> Routed:
         policy = self._config.agent(address.agent_id)
-        quiet = None
-        if is_quiet(completion, policy.notify_empty_success):
-            quiet = "cancelled" if completion.cancelled else "empty-success"
+        quiet = quiet_reason(completion, policy.notify)
         deposit = self._deposit(entry, completion, address, via, read_at_ms)  # may move the agent to another pool
         return Routed(entry, self._route(address, via), deposit, quiet)
 
     def _deposit(self, entry: InboxEntry, completion: ExecCompletion, address: Address, via: Via, read_at_ms: int) -> Deposit:
         agent_id = address.agent_id
         rides = session_key.is_subagent(address.session_key) and not self._config.agent(agent_id).wake_subagents
-        lane = RIDER if rides else Intent.EVENT.value
+        wake, rules = exec_wake(completion, via=via, accepted_at_ms=entry.accepted_at_ms), rules_of(self._config, agent_id)
+        too_deep = wake.lineage is not None and wake.lineage.depth > rules.max_lineage_depth
+        lane = RIDER if rides else DEEP if too_deep else Intent.EVENT.value
         pool, configured = self._homes.settled_home(agent_id)
         return Deposit(
             address=address,
             pool=pool,
             configured=configured,
-            wake=exec_wake(completion, via=via, accepted_at_ms=entry.accepted_at_ms),
+            wake=wake,
             lane=lane,
-            delay_ms=due_delay_ms(lane, rules_of(self._config, agent_id)),
+            delay_ms=due_delay_ms(lane, rules),
+            quiet_ms=rules.quiet_ms if lane == Intent.EVENT else 0,
+            max_wait_ms=rules.max_wait_ms,
             output=tail_of(completion.output, MAX_STORED_OUTPUT_BYTES),
             entry=entry.entry,
             revival=entry.revival,
@@ -193,7 +183,8 @@ class Router:
         for why, count in kept.most_common(5):
             log.warning("route: %s: %d entries stay in the inbox and come back", why, count)
         self._ringer.ring_all(bells.items())
-        self._store.inbox.acknowledge([(item.entry, item.agent_id, item.route.via) for item in finished])
+        causes = {item.entry.entry: cause for item in finished if (cause := item.caused_by)}
+        self._store.inbox.acknowledge([(item.entry, item.agent_id, item.route.via) for item in finished], causes)
 
     def _rehomed(self, item: Routed, pool: str, configured: str) -> Routed:
         pool, configured = self._homes.moved(item.agent_id, pool, configured)

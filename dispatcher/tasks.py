@@ -11,6 +11,7 @@ from celery.exceptions import Reject
 
 from dispatcher import names
 from dispatcher.app import app, current_config, current_store
+from dispatcher.causes import inherited_lineage
 from dispatcher.core.errors import InboxFull, InvalidCompletion, StoreUnavailable
 from dispatcher.doorbell import Doorbell
 from dispatcher.result import CompletionResult
@@ -40,6 +41,8 @@ class SubmittingTask(Task):
         words = dict(kwargs or {})
         if task_id and not words.get("completion_id"):
             words["completion_id"] = task_id
+        if "lineage" not in words and (lineage := inherited_lineage()):
+            words["lineage"] = lineage
         completion = completion_of(words)
         return CompletionResult(completion.completion_id, self.app, submit(completion))
 

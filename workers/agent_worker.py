@@ -8,21 +8,20 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 
 from dispatcher.config import Config
-from dispatcher.core.coalesce import coalesce, merged
+from dispatcher.core.coalesce import coalesce
 from dispatcher.core.errors import StoreUnavailable
-from dispatcher.core.models import Batch, Failed, Lease, Outcome, tail_of
-from dispatcher.core.policy import Bury, BuryParked, Defer, Dissolve, Retry, RunParked, Settle, Wait, decide, sequel
-from dispatcher.core.snapshot import Deferral
-from dispatcher.routing import Ringer, rules_of
-from dispatcher.store.mailbox import Begun, Ended, Leased
+from dispatcher.core.models import Batch, Failed, Lease
+from dispatcher.heartbeat import Heartbeats, NotStarted, Started, describe
+from dispatcher.routing import Ringer
+from dispatcher.store.mailbox import Ended
 from dispatcher.store.opened import Store
 from workers.lease_keeper import Held, LeaseKeeper
 from workers.leftovers import kill_leftovers
 from workers.log_context import about, also, shown
+from workers.precheck import Precheck
 from workers.runners import Cancelled, Control, Runner, RunResult, Signal, build_runner
 
 log = logging.getLogger(__name__)
@@ -30,78 +29,37 @@ CLEANUP_S = 30.0  # from the time limit until the runner must have let go; then 
 # A callable cannot be killed, only asked; while it has not returned nobody else may run its agent.
 UNBOUNDED_MS = 10 * 365 * 86_400_000
 RETRY_S = 0.25
-NOTE_BYTES = 2_000  # of what a runner printed, kept in the ledger
-MAX_DECISIONS = 10
-FULL_WAIT_MS = 60_000
 T = TypeVar("T")
+Did = dict[str, Any]
 
 
 class AgentWorker:
     """Runs heartbeats of the agents of one pool in this process. Safe for threads: one call is one heartbeat."""
 
     def __init__(self, store: Store, config: Config, pool: str, holder: str, keeper: LeaseKeeper, ringer: Ringer, stop: Signal) -> None:
-        self._store, self._config, self._pool, self._holder = store, config, pool, holder
+        self._store, self._config, self._pool = store, config, pool
         self._keeper, self._ringer, self._stop = keeper, ringer, stop
-        self._claim_s = config.lease.claim_ms / 1000
+        trust_s = keeper.trust_from(0.0)
+        self._beats = Heartbeats(store, config, pool, holder, self._insist, self._limit_ms, trust_s)
         self._runners: dict[str, Runner] = {}
-        self._runners_lock = threading.Lock()
+        self._prechecks: dict[str, Precheck | None] = {}
+        self._lock = threading.Lock()
 
-    def heartbeat(self, agent_id: str) -> dict[str, Any]:
+    def heartbeat(self, agent_id: str) -> Did:
         """Does what is due for this agent now: at most one heartbeat. Tells what it did, for the task's result.
 
         Raises StoreUnavailable; then the lease runs out by itself and the due index looks again.
         """
         with about(agent=agent_id):
-            return self._heartbeat(agent_id)
-
-    def _heartbeat(self, agent_id: str) -> dict[str, Any]:
-        if self._stop.is_set():
-            return {"agent": agent_id, "did": "stopping"}
-        rules, nonce = rules_of(self._config, agent_id), secrets.token_hex(8)
-        for _ in range(MAX_DECISIONS):
-            acquired = self._insist(partial(self._store.mailbox.acquire, agent_id, self._pool, self._holder, nonce), self._claim_s)
-            if not isinstance(acquired, Leased):
-                if acquired.status == "FOREIGN":
-                    log.error(
-                        "foreign doorbell agent=%s refused: it lives in pool %s, this worker serves %s",
-                        agent_id,
-                        acquired.detail,
-                        self._pool,
-                    )
-                return {"agent": agent_id, "did": acquired.status.lower().replace("_", "-"), "detail": acquired.detail}
-            lease, snapshot = acquired.lease, acquired.snapshot
-            also(token=lease.token)
-            match decide(snapshot, rules):
-                case Defer(deferrals):
-                    ended = self._insist(partial(self._store.mailbox.defer, lease, snapshot.seq, deferrals), self._claim_s)
-                    if ended.status == "CHANGED":
-                        continue  # the same nonce gets the same token, with what came meanwhile
-                    self._ring(agent_id, ended)
-                    why = [f"{d.kind}: {d.reason} until {d.until_ms}" for d in deferrals]
-                    return {"agent": agent_id, "did": "deferred", "detail": "; ".join(why)}
-                case BuryParked(batch_id, reason):
-                    ended = self._insist(partial(self._store.mailbox.bury, lease, batch_id, reason, ""), self._claim_s)
-                    if ended.status == "DEAD_FULL":
-                        full = Deferral(f"batch:{batch_id}", snapshot.now_ms + FULL_WAIT_MS, "dead-letters-full")
-                        self._insist(partial(self._store.mailbox.defer, lease, snapshot.seq, [full]), self._claim_s)
-                        log.error("the dead letters are full, batch %s waits; revive or drop some", batch_id)
-                        return {"agent": agent_id, "did": "deferred", "batch": batch_id, "detail": full.reason}
-                    self._ring(agent_id, ended)
-                    return {"agent": agent_id, "did": "dead-lettered", "batch": batch_id, "detail": reason}
-                case RunParked(batch_id):
-                    started = time.monotonic()
-                    step = partial(self._store.mailbox.resume, lease, batch_id, self._limit_ms(agent_id))
-                case target:
-                    started = time.monotonic()
-                    step = partial(
-                        self._store.mailbox.begin, lease, target.session_key, target.intents, rules.max_batch, self._limit_ms(agent_id)
-                    )
-            begun = self._insist(step, self._keeper.trust_from(started) - started)
-            if isinstance(begun, Begun):
-                return self._run(lease, begun.batch, started)
-            log.warning("begin refused: %s", begun.status)
-            return {"agent": agent_id, "did": "not-begun", "detail": begun.status}
-        return {"agent": agent_id, "did": "undecided"}
+            if self._stop.is_set():
+                return {"agent": agent_id, "did": "stopping"}
+            done = self._beats.begin(agent_id, secrets.token_hex(8), lambda lease: also(token=lease.token))
+            if isinstance(done, Started):
+                return self._run(done)
+            if done.did == "foreign":
+                log.error("foreign doorbell agent=%s refused: it lives in pool %s, we serve %s", agent_id, done.detail, self._pool)
+            self._ring(agent_id, done)
+            return describe(agent_id, done)
 
     def _insist(self, step: Callable[[], T], within_s: float) -> T:
         """Repeats a step whose answer may have been lost: under its nonce or token it answers the same again.
@@ -116,13 +74,13 @@ class AgentWorker:
                 if time.monotonic() > until or self._stop.wait(RETRY_S):
                     raise
 
-    def _run(self, lease: Lease, batch: Batch, started: float) -> dict[str, Any]:
+    def _run(self, started: Started) -> Did:
+        lease, batch = started.lease, started.batch
         agent_id = lease.agent_id
         also(batch=batch.batch_id, attempt=batch.attempt, n=len(batch.wakes), completions=shown([wake.wake_id for wake in batch.wakes]))
-        policy = self._config.agent(agent_id)
-        trust_ms = int((self._keeper.trust_from(started) - time.monotonic()) * 1000)
-        control = Control(policy.time_limit_s, stop=self._stop, trust_ms=trust_ms)
-        held = self._keeper.hold(lease, batch.batch_id, control, started)
+        trust_ms = int((self._keeper.trust_from(started.asked_at) - time.monotonic()) * 1000)
+        control = Control(self._config.agent(agent_id).time_limit_s, stop=self._stop, trust_ms=trust_ms)
+        held = self._keeper.hold(lease, batch.batch_id, control, started.asked_at, capped=started.capped)
         begun_at = time.monotonic()
         try:
             if batch.attempt > 1:
@@ -131,21 +89,21 @@ class AgentWorker:
             ended = self._end(held, batch, result)
         finally:
             self._keeper.drop(held)
+            if started.capped:
+                self._leave(lease)
         self._ring(agent_id, ended)
-        log.info("heartbeat %s in %.1f s (%s)", _word(result), time.monotonic() - begun_at, ended.status)
-        return {
-            "agent": agent_id,
-            "did": _word(result),
-            "batch": batch.batch_id,
-            "attempt": batch.attempt,
-            "n": len(batch.wakes),
-            "status": ended.status,
-        }
+        word = "handed-back" if isinstance(result, Cancelled) else result.kind
+        log.info("heartbeat %s in %.1f s (%s)", word, time.monotonic() - begun_at, ended.status)
+        did = {"agent": agent_id, "did": word, "batch": batch.batch_id, "attempt": batch.attempt, "n": len(batch.wakes)}
+        return did | {"status": ended.status}
 
     def _call_runner(self, lease: Lease, batch: Batch, control: Control) -> RunResult:
         bounds = self._config.bounds
         request = coalesce(batch, lease.token, max_events=bounds.request_events, max_bytes=bounds.request_bytes)
         try:
+            precheck = self._precheck(lease.agent_id)
+            if precheck is not None and (answer := precheck.ask(request, control)) is not None:
+                return answer
             return self._runner(lease.agent_id).run(request, control)
         except Exception as error:  # a runner's bug is a failed turn of this agent, never of the worker
             log.exception("runner raised")
@@ -158,7 +116,7 @@ class AgentWorker:
         if isinstance(result, Cancelled):
             step = lambda: mailbox.park(lease, batch.batch_id, "handed-back", 0, result.reason)  # noqa: E731  # bound to this outcome
         else:
-            step = self._step(lease, batch, result)
+            step = self._beats.ending(lease, batch, result, random.random())
         while True:
             try:
                 return step()
@@ -168,32 +126,14 @@ class AgentWorker:
                     return Ended("UNREACHABLE")
                 held.control.lost.wait(RETRY_S)
 
-    def _step(self, lease: Lease, batch: Batch, outcome: Outcome) -> Callable[[], Ended]:
-        mailbox, batch_id = self._store.mailbox, batch.batch_id
-        _, intent, _ = merged(batch.wakes)
-        match sequel(outcome, intent, batch.attempt, batch.failures, rules_of(self._config, lease.agent_id), random.random()):
-            case Settle(kind):
-                detail = outcome.model_dump(exclude={"kind"}) | {"n": len(batch.wakes), "attempt": batch.attempt}
-                detail["note"] = tail_of(str(detail.get("note", "")), NOTE_BYTES)
-                return lambda: mailbox.settle(lease, batch_id, "ran" if kind == "ran" else "skipped", detail)
-            case Dissolve(wait_ms, all_ms, rest_ms, reason):
-                return lambda: mailbox.dissolve(lease, batch_id, wait_ms, all_ms, rest_ms, reason)
-            case Wait(wait_ms, reason):
-                return lambda: mailbox.park(lease, batch_id, "busy", wait_ms, reason)
-            case Retry(delay_ms, error):
-                return lambda: mailbox.park(lease, batch_id, "failed", delay_ms, error[:500])
-            case Bury(reason, error):
-                return lambda: self._bury(lease, batch_id, reason, error[:500])
-
-    def _bury(self, lease: Lease, batch_id: str, reason: str, error: str) -> Ended:
-        ended = self._store.mailbox.bury(lease, batch_id, reason, error)
-        if ended.status != "DEAD_FULL":
-            return ended
-        log.error("the dead letters are full, this batch waits; revive or drop some")
-        return self._store.mailbox.park(lease, batch_id, "failed", FULL_WAIT_MS, error)
+    def _leave(self, lease: Lease) -> None:
+        try:
+            self._store.caps.leave(lease.agent_id, lease.pool)
+        except StoreUnavailable as error:
+            log.warning("%s; the place ends by itself", error)
 
     def _runner(self, agent_id: str) -> Runner:
-        with self._runners_lock:
+        with self._lock:
             if agent_id not in self._runners:
                 settings = self._config.agent(agent_id).runner
                 if settings is None:
@@ -201,16 +141,19 @@ class AgentWorker:
                 self._runners[agent_id] = build_runner(settings, output_bytes=self._config.bounds.runner_output_bytes)
             return self._runners[agent_id]
 
+    def _precheck(self, agent_id: str) -> Precheck | None:
+        with self._lock:
+            if agent_id not in self._prechecks:
+                policy = self._config.agent(agent_id)
+                self._prechecks[agent_id] = Precheck(policy.precheck, policy.precheck_limit_s) if policy.precheck else None
+            return self._prechecks[agent_id]
+
     def _limit_ms(self, agent_id: str) -> int:
         policy = self._config.agent(agent_id)
-        if policy.runner is not None and policy.runner.type == "python":
+        if "python" in (policy.runner and policy.runner.type, policy.precheck and policy.precheck.type):
             return UNBOUNDED_MS
-        return int((policy.time_limit_s + CLEANUP_S) * 1000)
+        return int((policy.time_limit_s + (policy.precheck_limit_s if policy.precheck else 0) + CLEANUP_S) * 1000)
 
-    def _ring(self, agent_id: str, ended: Ended) -> None:
+    def _ring(self, agent_id: str, ended: Ended | NotStarted) -> None:
         if ended.ring:
             self._ringer.ring_all([(agent_id, self._pool)])
-
-
-def _word(result: RunResult) -> str:
-    return "handed-back" if isinstance(result, Cancelled) else result.kind

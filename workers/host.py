@@ -33,7 +33,9 @@ class Host:
         hasty = config.model_copy(update={"redis": config.redis.model_copy(update={"socket_timeout_ms": patient_ms})})
         self._keeper_store = open_store(hasty, url, client_name=f"wake-keeper-{os.getpid()}")
         self.presence = Presence(self.store, holder_name("worker", pool))
-        self.keeper = LeaseKeeper(self._keeper_store.mailbox, lease.ttl_ms, lease.renew_ms, lease.margin_ms, shrink_ms(lease))
+        self.keeper = LeaseKeeper(
+            self._keeper_store.mailbox, lease.ttl_ms, lease.renew_ms, lease.margin_ms, shrink_ms(lease), self._keeper_store.caps
+        )
         self.presence.on_lost = self.keeper.presence_lost
         self.presence.on_back = self.keeper.presence_back
         self.worker = AgentWorker(self.store, config, pool, self.presence.holder, self.keeper, Doorbell(app, config), self.stop_signal)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from dispatcher.core.errors import WakeError
 from dispatcher.core.models import Lease
+from dispatcher.store.caps import Caps
 from dispatcher.store.mailbox import Mailbox
 from workers.runners import Control
 
@@ -31,6 +32,7 @@ class Held:
     trusted_until: float
     shrunk_until: float = field(default=float("inf"))
     context: Context = field(default_factory=copy_context)
+    capped: bool = False
 
     def trust_ends(self) -> float:
         return min(self.trusted_until, self.shrunk_until)
@@ -39,8 +41,8 @@ class Held:
 class LeaseKeeper:
     """`hold` a lease once its batch has begun, `drop` it when the batch has ended. `start`/`stop` tolerate twice."""
 
-    def __init__(self, mailbox: Mailbox, ttl_ms: int, renew_ms: int, margin_ms: int, shrink_ms: int) -> None:
-        self._mailbox = mailbox
+    def __init__(self, mailbox: Mailbox, ttl_ms: int, renew_ms: int, margin_ms: int, shrink_ms: int, caps: Caps | None = None) -> None:
+        self._mailbox, self._caps = mailbox, caps
         self._trust_s = (ttl_ms - margin_ms) / 1000
         self._renew_s, self._shrink_s = renew_ms / 1000, shrink_ms / 1000
         self._held: dict[tuple[str, int], Held] = {}
@@ -73,8 +75,9 @@ class LeaseKeeper:
         # From before the call: a slow reply must not stretch our trust.
         return attempt_started + self._trust_s
 
-    def hold(self, lease: Lease, batch_id: str, control: Control, attempt_started: float) -> Held:
-        held = Held(lease, batch_id, control, self.trust_from(attempt_started))
+    def hold(self, lease: Lease, batch_id: str, control: Control, attempt_started: float, *, capped: bool = False) -> Held:
+        """`capped`: it has a place among the running ones, which is kept as well."""
+        held = Held(lease, batch_id, control, self.trust_from(attempt_started), capped=capped)
         with self._changed:
             self._held[lease.agent_id, lease.token] = held
             self._changed.notify_all()
@@ -109,6 +112,8 @@ class LeaseKeeper:
                 held.control.renewed(int((held.trusted_until - time.monotonic()) * 1000))
             else:
                 self._lose(held, status)
+        if self._caps and (places := [(held.lease.agent_id, held.lease.pool) for held in batch if held.capped]):
+            self._caps.keep_all(places)
 
     def _lose(self, held: Held, why: str) -> None:
         with self._changed:

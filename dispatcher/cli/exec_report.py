@@ -132,6 +132,7 @@ def completion(options: Options, code: int, output: str, started_s: float, finis
         "started_at": datetime.fromtimestamp(started_s, UTC).isoformat(),
         "finished_at": datetime.fromtimestamp(finished_s, UTC).isoformat(),
         "host": os.uname().nodename,
+        "lineage": _lineage(),
     }
     return {name: value for name, value in kwargs.items() if value is not None}
 
@@ -170,6 +171,16 @@ def _new_id(options: Options) -> str:
         return str(uuid.uuid4())
     parts = (options.session_key, options.run_id or "", options.step_id or "")
     return derive_completion_id(*parts) if all(part.strip() for part in parts) else new_completion_id()
+
+
+def _lineage() -> dict[str, object] | None:
+    if not os.environ.get("WAKE_LINEAGE"):
+        return None  # not inside a heartbeat: no import for nothing
+    try:
+        from dispatcher.causes import inherited_lineage
+    except ImportError:  # a broken installation must not lose the completion
+        return None
+    return inherited_lineage()
 
 
 def _bounded(text: str) -> str:

@@ -1,15 +1,17 @@
 """wake.toml and the environment: validated as a whole, every field with unit, range and default. Read when asked, never at import.
 
 Where the file is looked for: `--config`, the variable WAKE_CONFIG, `./wake.toml`; without any, the defaults hold. Afterwards the
-variables `WAKE_<TABLE>_<KEY>` (`WAKE_REDIS_URL`, `WAKE_LEASE_TTL_MS`, …; tables redis, defaults, routing, lease, sweep, bounds,
-logging) and `WAKE_DATA_DIR` win over the file. Relative paths count from the file's folder, those in a variable from the current one.
+variables `WAKE_<TABLE>_<KEY>` (`WAKE_REDIS_URL`, `WAKE_LEASE_TTL_MS`, …; tables redis, defaults, routing, lease, sweep, caps,
+bounds, logging) and `WAKE_DATA_DIR` win over the file. Relative paths count from the file's folder, in a variable from the current one.
 """
 
 from dispatcher.config.agents import AgentPolicy, CommandRunner, PythonRunner, Runner
 from dispatcher.config.loading import load
 from dispatcher.config.model import DEFAULT_POOL, Config
+from dispatcher.config.rules import rules_of
 from dispatcher.config.sections import (
     BoundsSettings,
+    CapsSettings,
     LeaseSettings,
     LoggingSettings,
     PoolSettings,
@@ -22,6 +24,7 @@ __all__ = [
     "DEFAULT_POOL",
     "AgentPolicy",
     "BoundsSettings",
+    "CapsSettings",
     "CommandRunner",
     "Config",
     "LeaseSettings",
@@ -33,4 +36,5 @@ __all__ = [
     "Runner",
     "SweepSettings",
     "load",
+    "rules_of",
 ]

@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr
 from dispatcher.config.agents import AgentPolicy, CommandRunner, Section
 from dispatcher.config.sections import (
     BoundsSettings,
+    CapsSettings,
     LeaseSettings,
     LoggingSettings,
     PoolSettings,
@@ -18,6 +19,7 @@ from dispatcher.config.sections import (
     SweepSettings,
 )
 from dispatcher.config.selectors import AgentSelector, PoolName, fold, is_pattern, matching
+from dispatcher.core.rules import Rules
 from dispatcher.core.session_key import valid_agent_id
 
 DEFAULT_POOL = "agents"
@@ -33,6 +35,7 @@ class Config(Section):
     pools: dict[PoolName, PoolSettings] = Field({}, description="Pool name -> its agents and size.")
     lease: LeaseSettings = LeaseSettings()
     sweep: SweepSettings = SweepSettings()
+    caps: CapsSettings = CapsSettings()
     bounds: BoundsSettings = BoundsSettings()
     logging: LoggingSettings = LoggingSettings()
 
@@ -40,6 +43,12 @@ class Config(Section):
     _base_dir: Path = PrivateAttr(default_factory=Path.cwd)
     _policies: dict[str, AgentPolicy] = PrivateAttr(default_factory=dict)
     _pool_names: dict[str, str] = PrivateAttr(default_factory=dict)
+    _rules: dict[str, Rules] = PrivateAttr(default_factory=dict)
+
+    @property
+    def rules_known(self) -> dict[str, Rules]:
+        """What `rules_of` computed of this configuration so far."""
+        return self._rules
 
     @property
     def source(self) -> Path | None:

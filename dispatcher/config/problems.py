@@ -124,6 +124,9 @@ def contradictions(config: Config) -> list[str]:
             problems.append(
                 f"{dotted((*table, 'retry_max_ms'))}: {merged.retry_max_ms} must be at least retry_base_ms = {merged.retry_base_ms}"
             )
+        if merged.quiet_ms > 0 >= merged.max_wait_ms and (not name or policy.model_fields_set & {"quiet_ms", "max_wait_ms"}):
+            table = ("agents", name) if name else ("defaults",)
+            problems.append(f"{dotted((*table, 'quiet_ms'))}: needs max_wait_ms, or wakes that keep coming would never run")
     return problems
 
 

@@ -66,6 +66,7 @@ class PoolSettings(Section):
     partitions: int = Field(16, ge=1, le=100, description="Queues of the pool. May change at any time.")
     concurrency: int = Field(8, ge=1, le=1_000, description="Heartbeats that one worker runs at a time.")
     pool_type: Literal["threads", "prefork"] = Field("threads", description="Celery pool of the workers.")
+    max_running: int = Field(0, ge=0, le=1_000_000, description="Heartbeats of the pool at a time on all machines together; 0: no cap.")
 
 
 class LeaseSettings(Section):
@@ -85,6 +86,16 @@ class LeaseSettings(Section):
         if self.margin_ms + self.renew_ms >= self.ttl_ms:
             raise ValueError(f"margin_ms + renew_ms = {self.margin_ms + self.renew_ms} must be less than ttl_ms = {self.ttl_ms}")
         return self
+
+
+class CapsSettings(Section):
+    """[caps]: how many heartbeats there may be at a time, and how fast work that an outage made late is released."""
+
+    max_running: int = Field(0, ge=0, le=1_000_000, description="Heartbeats at a time on all machines together; 0: no cap.")
+    overdue_ms: int = Field(60_000, ge=0, le=DAY_MS, description="ms after its due time that work counts as late; 0: never.")
+    release_per_s: float = Field(
+        50, ge=0, le=100_000, description="Late heartbeats a pool starts in a second, most urgent first; 0: as many as can."
+    )
 
 
 class SweepSettings(Section):

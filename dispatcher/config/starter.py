@@ -28,7 +28,7 @@ def starter_toml(agents: Sequence[str], runner: Sequence[str], *, redis_url: str
     """The text of a wake.toml with these agents and this command as the runner of all of them; `redis_url` None is the embedded server."""
     active: dict[tuple[str, str], Any] = {
         ("defaults", "runner"): {"type": "command", "command": list(runner)},
-        ("defaults", "notify_empty_success"): True,
+        ("defaults", "notify"): "always",
     }
     if redis_url is not None:
         active["redis", "url"] = redis_url
@@ -53,7 +53,7 @@ def _table(
     for key, field in model.model_fields.items():
         yield from _prose(" ".join(filter(None, (field.description, _range(field), _default(field)))))
         if (name, key) in active:
-            if key == "notify_empty_success":
+            if key == "notify":
                 yield NOTIFY
             yield f"{key} = {toml(active[name, key])}"
         else:

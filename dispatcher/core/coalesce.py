@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dispatcher.core.exec_text import clean
+from dispatcher.core.lineage import deepest
 from dispatcher.core.models import Batch, Event, HeartbeatRequest, Intent, Source, Wake
 
 MAX_EVENTS = 50
@@ -28,7 +29,7 @@ def coalesce(batch: Batch, token: int, *, max_events: int = MAX_EVENTS, max_byte
     """
     shown = _shown(batch.wakes, max_events)
     events, cut = _events(batch, shown, max_bytes)
-    left_out = [wake for place, wake in enumerate(batch.wakes) if place not in events]
+    left_out = [wake for place, wake in enumerate(batch.wakes) if place not in events and not _is_tick(wake)]
     reason, intent, source = merged(batch.wakes)
     return HeartbeatRequest(
         agent_id=batch.address.agent_id,
@@ -44,6 +45,7 @@ def coalesce(batch: Batch, token: int, *, max_events: int = MAX_EVENTS, max_byte
         digest=digest(left_out),
         truncated=cut or bool(left_out),
         trace=next((wake.trace for wake in reversed(batch.wakes) if wake.trace), None),
+        lineage=deepest(batch.wakes),
     )
 
 
@@ -73,13 +75,18 @@ def digest(left_out: Sequence[Wake]) -> str | None:
     return f"{len(left_out)} more: {len(left_out) - failed} ok, {failed} failed"
 
 
+def _is_tick(wake: Wake) -> bool:
+    """A tick of the cadence tells nothing but that it is time; it is no event and nothing is left out with it."""
+    return wake.source is Source.INTERVAL and wake.intent is Intent.SCHEDULED and not (wake.text or _went_wrong(wake))
+
+
 def _went_wrong(wake: Wake) -> bool:
     return wake.failed or wake.timed_out or bool(wake.signal) or bool(wake.exit_code)
 
 
 def _shown(wakes: Sequence[Wake], limit: int) -> list[int]:
     """Places of the wakes to show, the most important first."""
-    newest_first = range(len(wakes) - 1, -1, -1)
+    newest_first = [place for place in range(len(wakes) - 1, -1, -1) if not _is_tick(wakes[place])]
     return sorted(newest_first, key=lambda place: not _went_wrong(wakes[place]))[: max(limit, 0)]
 
 

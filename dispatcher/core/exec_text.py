@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from dispatcher.core.lineage import lineage_of
 from dispatcher.core.models import ExecCompletion, Intent, Source, Wake
 
 EXEC_REASON = "exec-event"
@@ -32,13 +33,21 @@ def has_failed(completion: ExecCompletion) -> bool:
     return completion.timed_out or bool(completion.signal) or completion.exit_code in _NOT_EXECUTED
 
 
-def is_quiet(completion: ExecCompletion, notify_empty_success: bool) -> bool:
-    """Whether nobody needs to hear of it: exit 0 or a manual cancel, either without output. Quiet ones are suppressed, not lost."""
-    if clean(completion.output).strip():
-        return False
+def quiet_reason(completion: ExecCompletion, notify: str) -> str | None:
+    """Why nobody needs to hear of it, or None. Quiet ones are suppressed, not lost.
+
+    `notify`: "output" keeps quiet about a success, or a manual cancel, without output; "always" about a cancel without output only;
+    "failures" about every exit 0 and every cancel; "never" about all.
+    """
+    if notify == "never":
+        return "notify-never"
+    if clean(completion.output).strip() and notify != "failures":
+        return None
     if completion.cancelled:
-        return True
-    return completion.exit_code == 0 and not has_failed(completion) and not notify_empty_success
+        return "cancelled"
+    if completion.exit_code != 0 or has_failed(completion) or notify == "always":
+        return None
+    return "success" if notify == "failures" else "empty-success"
 
 
 def exec_text(completion: ExecCompletion) -> str:
@@ -68,6 +77,7 @@ def exec_wake(completion: ExecCompletion, *, via: str, accepted_at_ms: int) -> W
         key=completion.session_key,
         via=via,
         trace=completion.trace,
+        lineage=lineage_of(completion),
         accepted_at_ms=accepted_at_ms,
     )
 

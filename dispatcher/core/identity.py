@@ -14,7 +14,7 @@ from dispatcher.core.models import ExecCompletion
 from dispatcher.core.session_key import canonical
 
 # `trace` belongs to one try of the producer and `v` to its release; neither makes it another completion.
-_NOT_PAYLOAD = frozenset({"completion_id", "session_key", "agent_id", "trace", "v"})
+_NOT_PAYLOAD = frozenset({"completion_id", "session_key", "agent_id", "trace", "lineage", "v"})
 
 
 def new_completion_id() -> str:

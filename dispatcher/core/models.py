@@ -6,73 +6,19 @@ There is no list of agents, no wildcard and no optional agent anywhere behind it
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from dispatcher.core import session_key as keys
+from dispatcher.core.words import DeadReason as DeadReason
+from dispatcher.core.words import Fate as Fate
+from dispatcher.core.words import Intent as Intent
+from dispatcher.core.words import Source as Source
 
 MAX_OUTPUT_BYTES = 64 * 1024
 MAX_SESSION_KEY_BYTES = 512
 SCHEMA_VERSION = 1
-
-
-class Intent(StrEnum):
-    """Why a wake wants a turn, most urgent first."""
-
-    MANUAL = "manual"
-    IMMEDIATE = "immediate"
-    EVENT = "event"
-    TASK = "task"
-    SCHEDULED = "scheduled"
-
-
-class Source(StrEnum):
-    """What a wake came from."""
-
-    EXEC_EVENT = "exec-event"
-    INTERVAL = "interval"
-    MANUAL = "manual"
-    CRON = "cron"
-    HOOK = "hook"
-    BACKGROUND_TASK = "background-task"
-    NOTIFICATIONS_EVENT = "notifications-event"
-    SESSION_STATE = "session-state"
-    RETRY = "retry"
-    OTHER = "other"
-
-
-class Fate(StrEnum):
-    """Where a completion is. The last four are final, but `dead`, which can be revived."""
-
-    ACCEPTED = "accepted"
-    ROUTED = "routed"
-    PENDING = "pending"
-    RUNNING = "running"
-    SETTLED = "settled"
-    SUPPRESSED = "suppressed"
-    DEAD = "dead"
-    DROPPED = "dropped"
-
-
-class DeadReason(StrEnum):
-    """Why a completion was set aside."""
-
-    MISSING_KEY = "missing-key"
-    MALFORMED_KEY = "malformed-key"
-    UNBOUND_KEY = "unbound-key"
-    UNKNOWN_AGENT = "unknown-agent"
-    AGENT_DISABLED = "agent-disabled"
-    OWNER_MISMATCH = "owner-mismatch"
-    FORBIDDEN = "forbidden"
-    TOO_LARGE = "too-large"
-    INVALID_COMPLETION = "invalid-completion"
-    MAILBOX_FULL = "mailbox-full"
-    ROUTER_CRASH = "router-crash"
-    WORKER_LOST = "worker-lost"
-    ATTEMPTS_EXHAUSTED = "attempts-exhausted"
-    REFUSED = "refused-by-runner"
 
 
 def _no_control(text: str) -> str:
@@ -152,6 +98,17 @@ class ExecCompletion(BaseModel):
     lineage: dict[str, Any] | None = None
 
 
+class Lineage(Value):
+    """Which chain of heartbeats something belongs to: the id that began it, and how many heartbeats lie between.
+
+    `agent_id` is whose heartbeat caused it; None at depth 0.
+    """
+
+    root: CompletionId
+    depth: int = Field(0, ge=0, le=1_000_000)
+    agent_id: AgentId | None = None
+
+
 class Route(Value):
     """The answer of the resolver: one address, its pool, the queue it is rung on, and how the owner was found."""
 
@@ -180,6 +137,7 @@ class Wake(Value):
     key: str = ""
     via: str = "session-key"
     trace: dict[str, str] | None = None
+    lineage: Lineage | None = None
     accepted_at_ms: int
 
 
@@ -217,7 +175,10 @@ class Event(Value):
 
 
 class HeartbeatRequest(Value):
-    """What a runner is asked to do once. `completion_ids` are exactly the ids that its settling settles."""
+    """What a runner is asked to do once. `completion_ids` are exactly the ids that its settling settles.
+
+    `lineage` is that of its deepest member: what this heartbeat causes lies one deeper.
+    """
 
     v: int = SCHEMA_VERSION
     agent_id: AgentId
@@ -234,6 +195,7 @@ class HeartbeatRequest(Value):
     truncated: bool = False
     untrusted: tuple[str, ...] = ("events[].text", "events[].output")
     trace: dict[str, str] | None = None
+    lineage: Lineage | None = None
 
 
 class Ran(Value):

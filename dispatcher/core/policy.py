@@ -1,52 +1,33 @@
-"""When an agent runs, and what follows from how it went: pure functions of values and a given time.
+"""When an agent runs: one pure decision on one snapshot.
 
-Production, tests and simulation call these and no other copy of a rule. Times are ms on one clock, that of the agent's slot.
+Production, explanation, simulation and tests call it and no other copy of a rule. Times are ms on one clock, that of the agent's slot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from dispatcher.core.models import Busy, Failed, Intent, Outcome
-from dispatcher.core.snapshot import Deferral, Lane, Parked, Snapshot
-
-FLOOD = "flood"
-MIN_SPACING = "min-spacing"
-NOT_DUE = "not-due"
-AGENT_DISABLED = "agent-disabled"
-BUSY_BLOCK_MS = 1_000
-BUSY_WAIT_MS = 60_000
-LOOK_AGAIN_MS = 60_000
-RIDER_AGE_MS = 86_400_000
-RIDER = "rider"
-URGENCY = {Intent.MANUAL: 3, Intent.IMMEDIATE: 2, Intent.EVENT: 1, Intent.TASK: 1, RIDER: 1, Intent.SCHEDULED: 0}
-TURN_ORDER = (Intent.MANUAL, Intent.IMMEDIATE, Intent.EVENT, Intent.SCHEDULED, RIDER)
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The numbers of one agent. A spacing, window or flood count of 0 or less switches that guard off."""
-
-    enabled: bool = True
-    window_ms: int = 250
-    min_spacing_ms: int = 30_000
-    flood_starts: int = 5
-    flood_window_ms: int = 60_000
-    max_wait_ms: int = 60_000
-    max_batch: int = 5_000
-    max_failures: int = 5
-    max_deliveries: int = 20
-    retry_base_ms: int = 2_000
-    retry_max_ms: int = 600_000
-
-
-class NotBefore(NamedTuple):
-    """A deferral of one intent: `until_ms` is later than now, `reason` one of the words above."""
-
-    until_ms: int
-    reason: str
+from dispatcher.core.guards import NotBefore, cooldown, over_limits
+from dispatcher.core.models import Intent
+from dispatcher.core.rules import (
+    ABANDONED_MS,
+    AGENT_DISABLED,
+    BUDGET,
+    CAP,
+    DEEP,
+    DRAINING,
+    KINDS,
+    LOOK_AGAIN_MS,
+    PAUSED,
+    QUIET_HOURS,
+    RELEASE,
+    RIDER,
+    TURN_ORDER,
+    URGENCY,
+    Rules,
+)
+from dispatcher.core.schedule import Cadence, resolve_due, seek_active
+from dispatcher.core.snapshot import Deferral, Hold, Lane, Parked, Snapshot, Tick
 
 
 class RunTarget(NamedTuple):
@@ -62,11 +43,27 @@ class RunParked(NamedTuple):
     batch_id: str
 
 
+class BuryTarget(NamedTuple):
+    """What waits in these lanes of one session will not run any more: set it aside."""
+
+    session_key: str
+    intents: tuple[str, ...]
+    reason: str
+
+
 class BuryParked(NamedTuple):
-    """A frozen batch killed its worker too often: set it aside."""
+    """A frozen batch killed its worker too often, or will not run any more: set it aside."""
 
     batch_id: str
     reason: str
+
+
+class SetTick(NamedTuple):
+    """The cadence moves on: its next tick, or none. `deposit`: one is due now and becomes a waiting wake, however many were missed."""
+
+    tick: Tick | None
+    deposit: bool
+    why: str
 
 
 class Defer(NamedTuple):
@@ -75,165 +72,150 @@ class Defer(NamedTuple):
     deferrals: tuple[Deferral, ...]
 
 
-Decision = RunTarget | RunParked | BuryParked | Defer
+Decision = RunTarget | RunParked | BuryTarget | BuryParked | SetTick | Defer
 
 
-class Settle(NamedTuple):
-    """The batch is done."""
+class Admission(NamedTuple):
+    """A decision to run that needs a place first. Lower ranks go first; `late`: it is overdue and takes part in the bounded release."""
 
-    outcome: str
+    urgency: int
+    since_ms: int
+    late: bool
 
-
-class Dissolve(NamedTuple):
-    """The batch goes back to pending. `block_all_ms` binds the whole target, `block_rest_ms` all but manual wakes."""
-
-    wait_ms: int
-    block_all_ms: int
-    block_rest_ms: int
-    reason: str
+    @property
+    def reason(self) -> str:
+        return RELEASE if self.late else CAP
 
 
-class Wait(NamedTuple):
-    """Busy, but an earlier attempt of this batch may have reached the model: it stays as it is, so that a receiver can tell."""
-
-    delay_ms: int
-    reason: str
-
-
-class Retry(NamedTuple):
-    """The same batch again, after `delay_ms`."""
-
-    delay_ms: int
-    error: str
-
-
-class Bury(NamedTuple):
-    """The batch becomes dead letters."""
-
-    reason: str
-    error: str
-
-
-Sequel = Settle | Dissolve | Wait | Retry | Bury
-
-
-def flood_until(starts_ms: Iterable[int], now_ms: int, flood_starts: int, flood_window_ms: int) -> int | None:
-    """The end of a flood deferral, or None. A start exactly one window ago still counts; the order of the starts does not matter."""
-    if flood_starts <= 0 or flood_window_ms <= 0:
-        return None
-    recent = sorted((s for s in starts_ms if now_ms - s <= flood_window_ms), reverse=True)
-    return recent[flood_starts - 1] + flood_window_ms + 1 if len(recent) >= flood_starts else None
-
-
-def cooldown(
-    intent: str,
-    now_ms: int,
-    starts_ms: Sequence[int],
-    last_start_ms: int | None,
-    next_due_ms: int | None = None,
-    rules: Rules = Rules(),  # frozen, so sharing the default is safe
-) -> NotBefore | None:
-    """The cooldown table, first match decides; None means run."""
-    if intent == Intent.MANUAL:
-        return None
-    flood = flood_until(starts_ms, now_ms, rules.flood_starts, rules.flood_window_ms)
-    if flood is not None:
-        return NotBefore(flood, FLOOD)
-    if intent == Intent.IMMEDIATE:
-        return None
-    if intent == Intent.SCHEDULED:
-        return NotBefore(next_due_ms, NOT_DUE) if next_due_ms is not None and now_ms < next_due_ms else None
-    if last_start_ms is None or rules.min_spacing_ms <= 0:
-        return None
-    free = last_start_ms + rules.min_spacing_ms
-    return NotBefore(free, MIN_SPACING) if now_ms < free else None
-
-
-def due_delay_ms(intent: str, rules: Rules) -> int:
-    """How long a wake waits for company. Urgent ones do not; a rider becomes a wake of its own after its maximum age."""
-    if intent == RIDER:
-        return RIDER_AGE_MS
-    return 0 if intent in (Intent.MANUAL, Intent.IMMEDIATE) else max(0, rules.window_ms)
+class _Ready(NamedTuple):
+    rank: tuple[int, int, int]
+    decision: RunTarget | RunParked | BuryTarget | BuryParked
 
 
 def decide(snapshot: Snapshot, rules: Rules) -> Decision:
-    """What the holder of the agent's lease does now: one target, one parked batch, or nothing until a time.
+    """What the holder of the agent's lease does now: one target, one parked batch, its cadence, or nothing until a time.
 
     The most urgent goes first, among equals the oldest; who waited `max_wait_ms` goes before everyone younger.
     """
-    now = snapshot.now_ms
+    hold = holding(snapshot)
+    if hold and hold.what == DRAINING:
+        return _set_aside(snapshot, "drained", 0) or Defer(_bind_all(snapshot, DRAINING, _hold_until(hold, snapshot)))
     if not rules.enabled:
-        return Defer(_disabled(snapshot))
+        if snapshot.tick:
+            return SetTick(None, False, AGENT_DISABLED)
+        until = snapshot.now_ms + LOOK_AGAIN_MS
+        return _set_aside(snapshot, AGENT_DISABLED, ABANDONED_MS) or Defer(_bind_all(snapshot, AGENT_DISABLED, until))
+    if hold:
+        return Defer(_bind_all(snapshot, PAUSED, _hold_until(hold, snapshot)))
+    if moved := _tick(snapshot, rules):
+        return moved
     deferrals: dict[str, Deferral] = {}
-    ready: list[tuple[tuple[int, int, int], Decision]] = []
+    ready = [*_ready_parked(snapshot, rules, deferrals), *_ready_lanes(snapshot, rules, deferrals)]
+    return min(ready, key=lambda item: item.rank).decision if ready else Defer(tuple(deferrals.values()))
+
+
+def holding(snapshot: Snapshot) -> Hold | None:
+    """The hold that binds now: draining before paused, the longest of them. One whose time is over binds nobody."""
+    now_ms = snapshot.real_ms or snapshot.now_ms
+    live = [hold for hold in snapshot.holds if not hold.until_ms or hold.until_ms > now_ms]
+    return max(live, key=lambda hold: (hold.what == DRAINING, not hold.until_ms, hold.until_ms), default=None)
+
+
+def admission(snapshot: Snapshot, decision: RunTarget | RunParked, rules: Rules) -> Admission | None:
+    """Whether a decision to run needs a place: where heartbeats are capped, or when it is late while many others may be, too."""
+    late = rules.release_per_s > 0 and rules.overdue_ms > 0 and 0 < snapshot.due_ms < snapshot.now_ms - rules.overdue_ms
+    if not late and rules.all_cap <= 0 and rules.pool_cap <= 0:
+        return None
+    if isinstance(decision, RunParked):
+        found = [(URGENCY[p.urgent or p.intent], p.created_at_ms) for p in snapshot.parked if p.batch_id == decision.batch_id]
+    else:
+        found = [(URGENCY[ln.intent], ln.oldest_at_ms) for ln in snapshot.lanes if ln.session_key == decision.session_key]
+    urgency, since_ms = max(found, default=(0, snapshot.now_ms))
+    return Admission(max(URGENCY.values()) - urgency, since_ms, late)
+
+
+def no_place(snapshot: Snapshot, admission_of: Admission, wait_ms: int) -> tuple[Deferral, ...]:
+    """The deferrals of an agent that found no place: caps bind every intent, a person's too."""
+    return _bind_all(snapshot, admission_of.reason, snapshot.now_ms + max(1, wait_ms))
+
+
+def next_tick(rules: Rules, real_ms: int, pending: Tick | None = None) -> Tick | None:
+    """The next tick of this cadence, inside its active hours; a pending one of the same cadence that is still to come is kept."""
+    if rules.interval_ms <= 0:
+        return None
+    kept = Cadence(rules.interval_ms, rules.phase_ms, pending.next_ms) if pending and pending.cadence == rules.cadence else None
+    due_ms = resolve_due(real_ms, rules.interval_ms, rules.phase_ms, kept)
+    return Tick(seek_active(due_ms, rules.interval_ms, rules.hours.is_active if rules.hours else None), rules.cadence)
+
+
+def _tick(snapshot: Snapshot, rules: Rules) -> SetTick | None:
+    pending, real_ms = snapshot.tick, snapshot.real_ms or snapshot.now_ms
+    following = next_tick(rules, real_ms, pending)
+    if following == pending:
+        return None
+    if pending is None or following is None or pending.cadence != rules.cadence:
+        return SetTick(following, False, "cadence-changed")
+    if rules.hours and not rules.hours.is_active(real_ms):
+        return SetTick(following, False, QUIET_HOURS)
+    return SetTick(following, True, "due")
+
+
+def _ready_parked(snapshot: Snapshot, rules: Rules, deferrals: dict[str, Deferral]) -> list[_Ready]:
+    ready = []
     for parked in snapshot.parked:
-        if parked.not_before_ms <= now:
-            blocker = _parked_blocker(parked, snapshot, rules)
-            if blocker:
-                deferrals[f"batch:{parked.batch_id}"] = Deferral(f"batch:{parked.batch_id}", blocker.until_ms, blocker.reason)
-            else:
-                ready.append((_rank(parked.urgent or parked.intent, parked.created_at_ms, 0, now, rules), _parked_run(parked, rules)))
+        if parked.not_before_ms > snapshot.now_ms:
+            continue
+        kind = f"batch:{parked.batch_id}"
+        if blocker := _parked_blocker(parked, snapshot, rules):
+            deferrals[kind] = Deferral(kind, blocker.until_ms, blocker.reason)
+            continue
+        worn_out = parked.deliveries >= rules.max_deliveries > 0
+        decision = BuryParked(parked.batch_id, "worker-lost") if worn_out else RunParked(parked.batch_id)
+        ready.append(_Ready(_rank(parked.urgent or parked.intent, parked.created_at_ms, 0, snapshot.now_ms, rules), decision))
+    return ready
+
+
+def _ready_lanes(snapshot: Snapshot, rules: Rules, deferrals: dict[str, Deferral]) -> list[_Ready]:
+    ready = []
+    last = snapshot.starts_ms[-1] if snapshot.starts_ms else None
     for lane in snapshot.lanes:
-        if lane.due_ms <= now and lane.blocked_until_ms <= now:
-            intent = Intent.EVENT if lane.intent == RIDER else lane.intent
-            blocked = cooldown(intent, now, snapshot.starts_ms, snapshot.starts_ms[-1] if snapshot.starts_ms else None, None, rules)
-            if blocked:
-                deferrals[intent] = Deferral(intent, blocked.until_ms, blocked.reason)
-            else:
-                ready.append((_rank(lane.intent, lane.oldest_at_ms, lane.oldest_seq, now, rules), _lane_run(lane)))
-    if ready:
-        return min(ready, key=lambda item: item[0])[1]
-    return Defer(tuple(deferrals.values()))
+        if lane.due_ms > snapshot.now_ms or lane.blocked_until_ms > snapshot.now_ms:
+            continue
+        kind = Intent.EVENT.value if lane.intent == RIDER else lane.intent
+        closed = _closed_until(snapshot, rules)
+        blocked = cooldown(
+            kind, snapshot.now_ms, snapshot.starts_ms, last, None, rules, spent=snapshot.spent, closed_until_ms=closed, depth=snapshot.depth
+        )
+        rank = _rank(lane.intent, lane.oldest_at_ms, lane.oldest_seq, snapshot.now_ms, rules)
+        if blocked is None:
+            ready.append(_Ready(rank, _lane_run(lane)))
+        elif blocked.reason == BUDGET and rules.bury_over_budget and lane.intent != Intent.SCHEDULED:
+            ready.append(_Ready(rank, BuryTarget(lane.session_key, (lane.intent,), BUDGET)))
+        else:
+            deferrals[kind] = Deferral(kind, blocked.until_ms, blocked.reason)
+    return ready
 
 
-def sequel(outcome: Outcome, intent: str, attempt: int, failures: int, rules: Rules, jitter: float) -> Sequel:
-    """What follows from a heartbeat's outcome. `attempt` is 1 for the first; `failures` counts those before it; `jitter` is in [0, 1)."""
-    match outcome:
-        case Busy():
-            busy = _after_busy(outcome, intent)
-            return busy if attempt <= 1 else Wait(busy.wait_ms, busy.reason)
-        case Failed(final=True):
-            return Bury("refused-by-runner", outcome.error)
-        case Failed():
-            if failures + 1 >= rules.max_failures > 0:
-                return Bury("attempts-exhausted", outcome.error)
-            return Retry(retry_delay_ms(failures, rules, jitter), outcome.error)
-        case _:
-            return Settle(outcome.kind)
-
-
-def retry_delay_ms(failures: int, rules: Rules, jitter: float) -> int:
-    """Doubling from the base, spread over ±20 %, never above the maximum."""
-    delay = min(rules.retry_base_ms * 2 ** min(failures, 30), rules.retry_max_ms)
-    return min(int(delay * (0.8 + 0.4 * jitter)), rules.retry_max_ms)
-
-
-def _after_busy(outcome: Busy, intent: str) -> Dissolve:
-    asked = outcome.retry_after_ms
-    wait_only = outcome.reason in ("preempted", "channel-not-ready")
-    patient = intent in (Intent.SCHEDULED, Intent.TASK) and outcome.reason != "cron-in-progress"
-    if wait_only or patient:
-        return Dissolve(BUSY_WAIT_MS if asked is None else asked, 0, 0, outcome.reason)
-    return Dissolve(asked or BUSY_BLOCK_MS, BUSY_BLOCK_MS, max(asked or 0, BUSY_BLOCK_MS), outcome.reason)
+def _closed_until(snapshot: Snapshot, rules: Rules) -> int | None:
+    real_ms = snapshot.real_ms or snapshot.now_ms
+    if rules.hours is None or rules.hours.is_active(real_ms):
+        return None
+    return snapshot.slot_ms(rules.hours.opening(real_ms))
 
 
 def _parked_blocker(parked: Parked, snapshot: Snapshot, rules: Rules) -> NotBefore | None:
-    # A take-over is the same start; a retry obeys the flood guard, not spacing; a person does not wait.
+    # A take-over is the same start; a retry obeys flood guard, budget and quiet hours, not spacing; a person does not wait.
     if parked.bypass or parked.urgent == Intent.MANUAL:
         return None
-    flood = flood_until(snapshot.starts_ms, snapshot.now_ms, rules.flood_starts, rules.flood_window_ms)
-    return NotBefore(flood, FLOOD) if flood is not None else None
-
-
-def _parked_run(parked: Parked, rules: Rules) -> Decision:
-    if parked.deliveries >= rules.max_deliveries > 0:
-        return BuryParked(parked.batch_id, "worker-lost")
-    return RunParked(parked.batch_id)
+    if costly := over_limits(snapshot.now_ms, snapshot.starts_ms, snapshot.spent, rules):
+        return costly
+    closed = None if (parked.urgent or parked.intent) in (Intent.MANUAL, Intent.IMMEDIATE) else _closed_until(snapshot, rules)
+    return NotBefore(closed, QUIET_HOURS) if closed is not None else None
 
 
 def _lane_run(lane: Lane) -> RunTarget:
     # Task and event wakes of one target are two turns; everything else of the session rides along.
-    return RunTarget(lane.session_key, (Intent.TASK, RIDER) if lane.intent == Intent.TASK else TURN_ORDER)
+    return RunTarget(lane.session_key, (Intent.TASK, DEEP, RIDER) if lane.intent == Intent.TASK else TURN_ORDER)
 
 
 def _rank(intent: str, since_ms: int, seq: int, now_ms: int, rules: Rules) -> tuple[int, int, int]:
@@ -241,7 +223,23 @@ def _rank(intent: str, since_ms: int, seq: int, now_ms: int, rules: Rules) -> tu
     return (-max(URGENCY.values()) if overdue else -URGENCY[intent], since_ms, seq)
 
 
-def _disabled(snapshot: Snapshot) -> tuple[Deferral, ...]:
-    until = snapshot.now_ms + LOOK_AGAIN_MS
-    kinds = [intent.value for intent in Intent] + [f"batch:{parked.batch_id}" for parked in snapshot.parked]
-    return tuple(Deferral(kind, until, AGENT_DISABLED) for kind in kinds)
+def _bind_all(snapshot: Snapshot, reason: str, until_ms: int) -> tuple[Deferral, ...]:
+    kinds = [*KINDS, *(f"batch:{parked.batch_id}" for parked in snapshot.parked if parked.not_before_ms <= snapshot.now_ms)]
+    return tuple(Deferral(kind, until_ms, reason) for kind in kinds)
+
+
+def _hold_until(hold: Hold, snapshot: Snapshot) -> int:
+    look = snapshot.now_ms + LOOK_AGAIN_MS
+    return min(look, snapshot.slot_ms(hold.until_ms)) if hold.until_ms else look
+
+
+def _set_aside(snapshot: Snapshot, reason: str, older_than_ms: int) -> BuryTarget | BuryParked | None:
+    """The next thing that became dead letters, one at a time: whatever waited at least so long."""
+    before = snapshot.now_ms - older_than_ms
+    for parked in snapshot.parked:
+        if parked.created_at_ms <= before:
+            return BuryParked(parked.batch_id, reason)
+    for lane in snapshot.lanes:
+        if lane.oldest_at_ms <= before:
+            return BuryTarget(lane.session_key, (lane.intent,), reason)
+    return None

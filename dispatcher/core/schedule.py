@@ -13,6 +13,7 @@ from dispatcher.core.errors import ConfigError
 
 SEEK_HORIZON_MS = 7 * 24 * 3_600_000
 USER_TIMEZONE = "user"
+MINUTE_MS = 60_000
 
 _PROBE_STEP_MS = 30_000  # two probes lie less than a minute apart, the shortest window there is
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -93,6 +94,16 @@ class ActiveHours:
         if problems or zone is None:
             raise ConfigError(problems)
         return cls(minutes[0], minutes[1], zone)
+
+    def __str__(self) -> str:
+        times = [f"{minute // 60:02}:{minute % 60:02}" for minute in (self.start_minute, self.end_minute)]
+        return f"{'-'.join(times)} {self.zone.key}"
+
+    def opening(self, at_ms: int) -> int:
+        """The first active minute at or after this instant; seven days later when there is none, as for a window that is never open."""
+        minute_ms = -(-at_ms // MINUTE_MS) * MINUTE_MS
+        found = seek_active(minute_ms, MINUTE_MS, self.is_active)
+        return found if self.is_active(found) else at_ms + SEEK_HORIZON_MS
 
     def is_active(self, at_ms: int) -> bool:
         """Whether this instant lies in the window. An hour that a clock change repeats counts twice, one that it skips never comes."""

@@ -55,12 +55,12 @@ class Books:
             pipe.hlen(inbox["dead"])
             length, counters, dead = pipe.execute()
             marked = self._marked(self._claimed(length)) if length else 0
-        totals = {"pending": 0, "running": 0, "settled": 0, "dead": int(dead)}
+        totals = {"accepted": int(counters.get("accepted", 0)), "pending": 0, "running": 0, "settled": 0, "dead": int(dead)}
         totals |= {name: int(counters.get(name, 0)) for name in ("suppressed", "dropped")}
         for slot, pool in self._pools():
             with unavailable("audit"):
                 self._add_pool(slot, pool, totals)
-        return Balance(accepted=int(counters.get("accepted", 0)), unrouted=length - marked, **totals)
+        return Balance(unrouted=length - marked, **totals)
 
     def _add_pool(self, slot: int, pool: str, totals: dict[str, int]) -> None:
         keys = self._keys.pool(slot, pool)
@@ -82,7 +82,7 @@ class Books:
         for agent_id in deads:
             pipe.hlen(self._keys.agent(pool, agent_id)["dead"])
         totals["dead"] += sum(pipe.execute())
-        for name in ("settled", "suppressed", "dropped"):
+        for name in ("accepted", "settled", "suppressed", "dropped"):  # a slot itself accepts the ticks of a cadence
             totals[name] += int(counters.get(name, 0))
 
     def _claimed(self, count: int) -> list[str]:

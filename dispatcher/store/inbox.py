@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,9 +14,10 @@ from dispatcher.core.models import Receipt
 from dispatcher.store.connect import unavailable
 from dispatcher.store.keys import Keys
 from dispatcher.store.limits import StoreLimits
-from dispatcher.store.scripts import Call, Caller, Reply
+from dispatcher.store.scripts import Argument, Call, Caller, Reply
 
 GROUP = "routers"
+NO_CAUSES: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +135,13 @@ class Inbox:
             found = self._caller.client.hmget(self._keys.inbox["pins"], entries) if entries else []
         return {entry: pin for entry, pin in zip(entries, found, strict=True) if pin}
 
-    def acknowledge(self, done: Iterable[tuple[InboxEntry, str, str]]) -> None:
-        """Settles entries whose wake is deposited: (entry, agent id, via)."""
-        calls = [
-            Call("acknowledge", self._keys.inbox, {"group": GROUP, "entry": e.entry, "id": e.completion_id, "agent": agent, "via": via})
+    def acknowledge(self, done: Iterable[tuple[InboxEntry, str, str]], causes: Mapping[str, str] = NO_CAUSES) -> None:
+        """Settles entries whose wake is deposited: (entry, agent id, via). `causes`: entry -> the agent whose heartbeat caused it."""
+        args: list[dict[str, Argument]] = [
+            {"group": GROUP, "entry": e.entry, "id": e.completion_id, "agent": agent, "via": via, "cause": causes.get(e.entry, "")}
             for e, agent, via in done
         ]
+        calls = [Call("acknowledge", self._keys.inbox, words) for words in args]
         if calls:
             with unavailable("acknowledge inbox entries"):
                 self._caller.call_all(calls)

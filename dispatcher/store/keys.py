@@ -9,12 +9,13 @@ from functools import lru_cache
 
 from dispatcher.names import slot_of
 
-LANES = ("lane_manual", "lane_immediate", "lane_event", "lane_task", "lane_scheduled", "lane_rider")
-POOL_NAMES = ("clock", "due", "look", "bell", "leases", "counters", "deads", "trims", "ledger")
-SLOT_NAMES = ("homes", "pools")
+LANES = ("lane_manual", "lane_immediate", "lane_event", "lane_task", "lane_scheduled", "lane_rider", "lane_deep")
+POOL_NAMES = ("clock", "due", "look", "bell", "leases", "counters", "deads", "trims", "ledger", "ticks")
+SLOT_NAMES = ("homes", "pools", "holds", "wide_holds")
 AGENT_NAMES = ("lease", "state", *LANES, "parked", "blocks", "mailbox", "wakes", "outputs", "frozen", "batches", "fates", "finals", "dead")
-INBOX_NAMES = ("stream", "seen", "order", "counters", "announced", "dead", "pins", "bindings")
-DERIVE = ("due", "look", "bell", "leases", "lease", "state", *LANES, "parked", "blocks")
+CAP_NAMES = ("pool_running", "line", "seen", "bucket")
+INBOX_NAMES = ("stream", "seen", "order", "counters", "announced", "dead", "pins", "bindings", "caused")
+DERIVE = ("due", "look", "bell", "leases", "ticks", "lease", "state", *LANES, "parked", "blocks")
 
 
 class Keys:
@@ -28,6 +29,11 @@ class Keys:
         self.presence_channel = f"{prefix}:presence:"
         self.agent = lru_cache(maxsize=65_536)(self._agent)
         self.pool = lru_cache(maxsize=4_096)(self._pool)
+
+    def caps(self, pool: str) -> dict[str, str]:
+        """Who runs and who waits for a place, of all slots: `running` of the store, the rest of one pool."""
+        base = f"{self.prefix}:{{caps}}"
+        return {"running": f"{base}:running"} | {name: f"{base}:{pool}:{name}" for name in CAP_NAMES}
 
     def slot_of(self, agent_id: str) -> int:
         return slot_of(agent_id, self.slots)

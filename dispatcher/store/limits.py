@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dispatcher.core.policy import RIDER_AGE_MS
+from dispatcher.core.rules import RIDER_AGE_MS
 
 
 @dataclass(frozen=True, slots=True)

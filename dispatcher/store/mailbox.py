@@ -32,6 +32,8 @@ class Deposit:
     entry: str
     revival: int
     read_at_ms: int
+    quiet_ms: int = 0
+    max_wait_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,9 @@ class Mailbox:
             "session": d.address.session_key,
             "intent": d.lane,
             "delay_ms": max(0, d.delay_ms),
+            "quiet_ms": max(0, d.quiet_ms),
+            "max_wait_ms": max(0, d.max_wait_ms),
+            "depth": d.wake.lineage.depth if d.wake.lineage else 0,
         }
         bounds: dict[str, Argument] = {"max_mailbox": limits.max_mailbox, "max_dead": limits.max_dead}
         args = self._arrival(d) | more | bounds | {"wake": wake, "output": d.output}
@@ -132,15 +137,20 @@ class Mailbox:
         if reply.status != "LEASED":
             return NotLeased(reply.status, "/".join(map(str, reply.rest)))  # type: ignore[arg-type]  # words of acquire.lua's header
         lease = Lease(agent_id=agent_id, pool=pool, token=int(reply.rest[0]), holder=holder)
-        return Leased(lease, snapshot_from(json.loads(reply.rest[1])))
+        return Leased(lease, snapshot_from(json.loads(reply.rest[1]), agent_id, pool))
 
     def defer(self, lease: Lease, seen: int, deferrals: Sequence[Deferral]) -> Ended:
         """Nothing runs now. CHANGED: a more urgent wake came after the decision; decide again."""
         words = json.dumps([[d.kind, d.until_ms, d.reason] for d in deferrals])
         return self._held("defer", lease, seen=seen, deferrals=words, ledger_max=self._limits.ledger_max)
 
-    def begin(self, lease: Lease, session_key: str, intents: Sequence[str], max_batch: int, limit_ms: int) -> Begun | Ended:
-        """Freezes the wakes of one target as a new batch under this lease. At most `max_batch` wakes; the rest is the next batch."""
+    def begin(
+        self, lease: Lease, session_key: str, intents: Sequence[str], max_batch: int, limit_ms: int, *, counts: bool = True
+    ) -> Begun | Ended:
+        """Freezes the wakes of one target as a new batch under this lease. At most `max_batch` wakes; the rest is the next batch.
+
+        `counts` False: it will be buried, not run, and leaves no mark on cooldown and budget.
+        """
         batch_id = f"{lease.agent_id}-{lease.token}"
         reply = self._reply(
             "begin",
@@ -149,6 +159,7 @@ class Mailbox:
             session=session_key,
             intents=",".join(intents),
             max_batch=max_batch,
+            counts=int(counts),
             ttl_ms=self._limits.ttl_ms,
             limit_ms=limit_ms,
             outputs_shown=self._limits.outputs_shown,
@@ -180,9 +191,10 @@ class Mailbox:
         with unavailable(f"renew {len(held)} leases"):
             return [reply.status for reply in self._caller.call_all(calls)]
 
-    def settle(self, lease: Lease, batch_id: str, outcome: Literal["ran", "skipped"], detail: dict[str, Any]) -> Ended:
-        """The batch is done. ALREADY_SETTLED answers a repetition by the same token."""
-        return self._held("settle", lease, batch=batch_id, outcome=outcome, detail=json.dumps(detail), ledger_max=self._limits.ledger_max)
+    def settle(self, lease: Lease, batch_id: str, outcome: Literal["ran", "skipped"], detail: dict[str, Any], avoidable: str = "") -> Ended:
+        """The batch is done. ALREADY_SETTLED answers a repetition by the same token. `avoidable`: why the turn need not have been."""
+        words = {"outcome": outcome, "avoidable": avoidable, "detail": json.dumps(detail)}
+        return self._held("settle", lease, batch=batch_id, ledger_max=self._limits.ledger_max, **words)
 
     def park(self, lease: Lease, batch_id: str, kind: Literal["failed", "handed-back", "busy"], delay_ms: int, error: str) -> Ended:
         """The batch stays as it is for its next attempt, `delay_ms` from now."""

@@ -7,7 +7,10 @@ from typing import Any
 
 from dispatcher.config import Config
 from dispatcher.store.bindings import Bindings
+from dispatcher.store.cadences import Cadences
+from dispatcher.store.caps import Caps
 from dispatcher.store.connect import connect
+from dispatcher.store.holds import Holds
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.keys import Keys
 from dispatcher.store.ledger import Ledger
@@ -29,6 +32,9 @@ class Store:
     mailbox: Mailbox
     ledger: Ledger
     bindings: Bindings
+    cadences: Cadences
+    holds: Holds
+    caps: Caps
 
     def close(self) -> None:
         self.client.close()
@@ -48,6 +54,9 @@ def open_store(config: Config, url: str, *, client_name: str | None = None) -> S
         Mailbox(caller, keys, limits),
         Ledger(client, keys),
         Bindings(client, keys, dict(config.routing.bindings)),
+        Cadences(client, caller, keys, limits),
+        Holds(client, caller, keys, limits),
+        Caps(caller, keys, limits),
     )
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from dispatcher.core.exec_text import exec_wake, is_quiet
+from dispatcher.core.exec_text import exec_wake, quiet_reason
 from dispatcher.core.models import ExecCompletion, Wake
 from dispatcher.core.resolve import resolve
 from dispatcher.core.session_key import is_subagent
@@ -39,7 +39,7 @@ def _reported(step: Mapping[str, Any]) -> tuple[Wake | None, str]:
     )
     target = resolve(completion.session_key, None, {}, None, lambda _: True, lambda _: True)
     reported = step.get("backgrounded", True) and step.get("notify_on_exit", True)
-    if not reported or is_quiet(completion, notify_empty_success=step.get("notify_empty_success", False)):
+    if not reported or quiet_reason(completion, "always" if step.get("notify_empty_success") else "output"):
         return None, target.session_key
     return exec_wake(completion, via=target.via, accepted_at_ms=0), target.session_key
 

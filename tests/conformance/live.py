@@ -10,7 +10,9 @@ from typing import Any
 from dispatcher.core import session_key
 from dispatcher.core.coalesce import coalesce
 from dispatcher.core.models import Address, Batch, Busy, Failed, HeartbeatRequest, Intent, Lease, Outcome, Ran, Skipped, Source, Wake
-from dispatcher.core.policy import Bury, BuryParked, Defer, Dissolve, Retry, Rules, RunParked, Settle, Wait, decide, sequel
+from dispatcher.core.policy import BuryParked, BuryTarget, Defer, RunParked, SetTick, decide
+from dispatcher.core.rules import Rules
+from dispatcher.core.sequel import Bury, Dissolve, Retry, Settle, Wait, sequel
 from dispatcher.store.inbox import Inbox, Submission
 from dispatcher.store.keys import Keys
 from dispatcher.store.limits import StoreLimits
@@ -148,6 +150,8 @@ class Gateway:
                 return True
             case RunParked(batch_id):
                 begun = self._mailbox.resume(lease, batch_id, 10**10)
+            case BuryTarget() | SetTick() as decision:
+                raise AssertionError(f"no vector pauses or has a cadence of its own: {decision}")
             case target:
                 begun = self._mailbox.begin(lease, target.session_key, target.intents, self._rules.max_batch, 10**10)
         if not isinstance(begun, Begun):

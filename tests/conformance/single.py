@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dispatcher.core import policy, schedule
+from dispatcher.core import guards, schedule
 from dispatcher.core import session_key as keys
 from dispatcher.core.errors import ConfigError, InvalidAddress
 from dispatcher.core.models import Intent
 from dispatcher.core.resolve import resolve
+from dispatcher.core.rules import Rules
 from tests.conformance import exec_exit
 from tests.conformance.vector import Check, Unsupported, Vector, compare, equals
 
@@ -83,13 +84,13 @@ def _cron_run_suffix(vector: Vector) -> list[str]:
 
 def _decide(vector: Vector) -> list[str]:
     step = vector.only_step()
-    deferral = policy.cooldown(
+    deferral = guards.cooldown(
         Intent(step["intent"]),
         step["now"],
         tuple(step.get("recent_starts") or ()),
         step.get("last_start"),
         step.get("next_due"),
-        policy.Rules(min_spacing_ms=step["min_spacing"]) if "min_spacing" in step else policy.Rules(),
+        Rules(min_spacing_ms=step["min_spacing"]) if "min_spacing" in step else Rules(),
     )
     why, retry_at = (deferral.reason, deferral.until_ms) if deferral else (None, None)
     checks = {"defer": equals(deferral is not None), "why": equals(why), "retry_at": equals(retry_at)}

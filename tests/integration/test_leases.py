@@ -11,7 +11,7 @@ import redis
 
 from dispatcher.config import Config, load
 from dispatcher.core.models import Lease
-from dispatcher.core.policy import TURN_ORDER
+from dispatcher.core.rules import TURN_ORDER
 from dispatcher.routing import Router
 from dispatcher.store.mailbox import Begun, Leased, Mailbox
 from dispatcher.store.opened import Store, open_store

@@ -12,7 +12,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from dispatcher.core.exec_text import clean
-from dispatcher.core.models import Busy, Failed, HeartbeatRequest, Ran
+from dispatcher.core.lineage import VARIABLE, to_variable
+from dispatcher.core.models import Busy, Failed, HeartbeatRequest, Ran, Skipped
 from workers.reaper import Reaper, ReaperUnavailable, shared_reaper
 from workers.runners.gated import OPEN_GATE, GatedCommand, why_not_startable
 from workers.runners.protocol import Cancelled, Control, RunResult, Why
@@ -32,10 +33,10 @@ TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 class CommandRunner:
     """Runs `command` (no shell) in a process group of its own.
 
-    Exit code 0 is Ran, 75 is Busy, any other end is Failed. When the lease is lost the group is killed at once; at the time limit and at a
-    stop it gets SIGTERM and, `kill_grace_s` later, SIGKILL. What the command left running in its group is killed too, unless it ended with
-    0 and nothing holds its outputs open: an agent may start a long command of its own and end its turn. Of each output the last
-    `output_bytes` are kept.
+    Exit code 0 is Ran, 75 is Busy, `exit_skipped` (if there is one) is Skipped, any other end is Failed. When the lease is lost the group
+    is killed at once; at the time limit and at a stop it gets SIGTERM and, `kill_grace_s` later, SIGKILL. What the command left running
+    in its group is killed too, unless it ended with 0 and nothing holds its outputs open: an agent may start a long command of its own
+    and end its turn. Of each output the last `output_bytes` are kept.
     """
 
     command: Sequence[str]
@@ -43,6 +44,7 @@ class CommandRunner:
     env: Mapping[str, str] = field(default_factory=dict)
     output_bytes: int = OUTPUT_BYTES
     kill_grace_s: float = 2.0
+    exit_skipped: int | None = None
     reaper: Reaper = field(default_factory=shared_reaper)
 
     def run(self, request: HeartbeatRequest, control: Control) -> RunResult:
@@ -63,7 +65,7 @@ class CommandRunner:
             stack.enter_context(control.waking(pump.wake))
             stack.enter_context(control.renewing(command.renew))
             why = _Watch(command, pump, control, self.kill_grace_s, self.reaper).until_over()
-            result = _result(command.status(), why, pump, control)
+            result = _result(command.status(), why, pump, control, self.exit_skipped)
             if pump.outputs_open or not isinstance(result, Ran):
                 command.kill(signal.SIGKILL)
             return result
@@ -132,6 +134,7 @@ def environment(request: HeartbeatRequest, configured: Mapping[str, str]) -> dic
         "WAKE_BATCH_ID": request.batch_id,
         "WAKE_ATTEMPT": str(request.attempt),
         "WAKE_TOKEN": str(request.token),
+        VARIABLE: to_variable(request.agent_id, request.lineage),
     }
     inherited = {"WAKE_TRACE", "TRACEPARENT", "TRACESTATE"}  # of whoever started the worker: not this heartbeat's
     trace = request.trace or {}
@@ -146,7 +149,7 @@ def environment(request: HeartbeatRequest, configured: Mapping[str, str]) -> dic
     return env | {k.encode(): v.encode() for k, v in configured.items()} | {k.encode(): v.encode() for k, v in ours.items()}
 
 
-def _result(status: int | None, why: Why | None, pump: Pump, control: Control) -> RunResult:
+def _result(status: int | None, why: Why | None, pump: Pump, control: Control, exit_skipped: int | None) -> RunResult:
     out, err = clean(pump.stdout.text()).strip(), clean(pump.stderr.text()).strip()
     both = "\n".join(filter(None, (out, err)))
     if why:
@@ -157,6 +160,8 @@ def _result(status: int | None, why: Why | None, pump: Pump, control: Control) -
         return Ran(note=out or err)
     if status == EXIT_BUSY:
         return Busy()
+    if status is not None and status == exit_skipped:
+        return Skipped(reason=next(iter((out or err).splitlines()[-1:]), "not needed")[-ERROR_CHARS:])
     how = f"killed by {_signal_name(-status)}" if status is not None and status < 0 else f"exit code {status}"
     last_line = next(iter((err or out).splitlines()[-1:]), "")[-ERROR_CHARS:]
     return Failed(error=f"{how}: {last_line}" if last_line else how, note=both)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from dispatcher.causes import heartbeat_of
 from dispatcher.core.exec_text import clean
 from dispatcher.core.models import Busy, Failed, HeartbeatRequest, Outcome, Ran, Skipped
 from workers.runners.protocol import Cancelled, Control, RunResult, Why
@@ -49,7 +50,7 @@ class PythonRunner:
         answer: object = None
         raised: Failed | None = None
         try:
-            with _set_after(cancel, control.remaining_s()), control.waking(cancel.set):
+            with _set_after(cancel, control.remaining_s()), control.waking(cancel.set), heartbeat_of(request):
                 answer = call(request)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the function is foreign; a script-like one ends with sys.exit()
             raised = Failed(error=_short(_told(error)), note=clean("".join(traceback.format_exception(error)))[-NOTE_CHARS:])

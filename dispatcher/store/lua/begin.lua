@@ -1,9 +1,10 @@
 #!lua flags=allow-oom
 -- begin: freeze the wakes of one target as a batch and start it under the lease.   O(batch · log waiting)
 -- KEYS   clock @derive mailbox wakes outputs frozen batches fates ledger
--- ARGV   now agent token holder batch session intents max_batch ttl_ms limit_ms outputs_shown ledger_max
+-- ARGV   now agent token holder batch session intents max_batch counts ttl_ms limit_ms outputs_shown ledger_max
 -- REPLY  {"BEGUN", meta, wakes, outputs} | {"STALE_TOKEN", current} | {"BEGUN_ALREADY", batch} | {"TARGET_PARKED", batch} | {"NOTHING"}
 -- `intents`: comma separated, in the order in which they fill the batch. The same batch id again gets the same answer again.
+-- `counts` 0: it is begun only to be buried, and no start.
 -- INCLUDE now fence due lane fate batch record
 local now = slot_now(K, tonumber(A.now))
 local lease, current = fenced(K, A.token, A.holder)
@@ -33,13 +34,16 @@ for _, intent in ipairs(order) do
     move_fate(K, id, 'running', now, A.batch)
   end
   if #taken[intent] > 0 then
-    if urgent == '' and intent ~= 'rider' then urgent = intent end
+    if urgent == '' and intent ~= 'rider' and intent ~= 'deep' then urgent = intent end
     if lane_count(K, intent, A.session) == 0 then redis.call('ZREM', K['lane_' .. intent], A.session) end
   end
 end
 local meta = { session = A.session, intent = urgent == '' and 'event' or urgent, attempt = 0, failures = 0, deliveries = 0,
   n = tonumber(A.max_batch) - room, created = now, errors = {} }
-note_start(K, A.batch, now)
+if A.counts == '1' then
+  note_start(K, A.batch, now)
+  redis.call('HINCRBY', K.state, 'heartbeats', 1)
+end
 run_batch(K, A.agent, lease, A.batch, meta, now, tonumber(A.ttl_ms), tonumber(A.limit_ms))
 record(K, A, now, 'begun', lease.token, A.batch, cjson.encode({ n = meta.n, session = meta.session, attempt = 1 }))
 derive(K, A.agent, now, lease)

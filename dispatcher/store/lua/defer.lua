@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
 -- defer: nothing may run now; remember until when which intent waits, and free the agent.   O(deferrals)
--- KEYS   clock @derive ledger
+-- KEYS   clock @derive batches ledger
 -- ARGV   now agent token holder seen deferrals ledger_max
 -- REPLY  {"DEFERRED", ring?} | {"CHANGED"} | {"STALE_TOKEN", current} | {"BEGUN_ALREADY"}
 -- `deferrals`: JSON list of [intent or "batch:<id>", until, reason]. `seen`: the arrival number the
 -- decision saw; CHANGED if a manual or immediate wake came after it, then nothing is written.
--- INCLUDE now fence due record
+-- INCLUDE now fence due lane batch record
 local now = slot_now(K, tonumber(A.now))
 local lease, current = fenced(K, A.token, A.holder)
 if not lease then
@@ -19,7 +19,11 @@ for _, deferral in ipairs(cjson.decode(A.deferrals)) do
   local kind, until_ms, reason = deferral[1], deferral[2], deferral[3]
   local batch = string.match(kind, '^batch:(.*)$')
   if batch then
-    redis.call('ZADD', K.parked, 'XX', until_ms, batch)
+    if redis.call('ZADD', K.parked, 'XX', 'CH', until_ms, batch) == 1 then
+      local meta = read_batch(K, batch)
+      meta.deferred = reason
+      write_batch(K, batch, meta)
+    end
   else
     redis.call('HSET', K.state, 'd:' .. kind, until_ms, 'w:' .. kind, reason)
   end

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- deposit: one wake into the mailbox of one agent, marker and due entry in the same step.   O(log waiting)
 -- KEYS   clock homes pools @derive mailbox wakes outputs fates finals trims dead deads counters batches
--- ARGV   now agent pool configured read_at max_hold_ms entry id revival accepted_at session intent delay_ms wake output max_mailbox max_dead
+-- ARGV   now agent pool configured read_at max_hold_ms entry id revival accepted_at session intent delay_ms quiet_ms max_wait_ms depth wake output max_mailbox max_dead
 -- REPLY  {"DEPOSITED", ring?} | {"DUPLICATE", stage} | {"MAILBOX_FULL"} | {"DEAD_FULL"} | {"MOVED", pool, configured} | {"TOO_LATE"}
 -- MAILBOX_FULL: the completion was set aside as a dead letter. TOO_LATE: the entry was read so long ago that its marker may be gone.
 -- INCLUDE now fence due lane fate batch
@@ -43,6 +43,8 @@ local seq = string.format('%016d', redis.call('HINCRBY', K.state, 'seq', 1))
 redis.call('HSET', K.wakes, seq, A.wake)
 if A.output ~= '' then redis.call('HSET', K.outputs, seq, A.output) end
 put_wake(K, A.intent, A.session, seq, A.accepted_at, A.id, now + tonumber(A.delay_ms))
+if A.quiet_ms ~= '0' then slide(K, A.intent, A.session, now, tonumber(A.quiet_ms), tonumber(A.max_wait_ms)) end
+if A.intent == 'deep' then redis.call('HSET', K.state, 'depth', A.depth) end
 set_fate(K, A.id, 'pending', A.revival, A.entry, now, '')
 local urgent = A.intent == 'manual' or A.intent == 'immediate'
 if urgent then

@@ -32,11 +32,14 @@ if lease.batch ~= '' then
 end
 if lease.holder ~= '' then release(FROM, A.agent, lease) end
 for _, name in ipairs({ 'lease', 'state', 'lane_manual', 'lane_immediate', 'lane_event', 'lane_task', 'lane_scheduled',
-  'lane_rider', 'parked', 'blocks', 'mailbox', 'wakes', 'outputs', 'frozen', 'batches', 'fates', 'finals', 'dead' }) do
+  'lane_rider', 'lane_deep', 'parked', 'blocks', 'mailbox', 'wakes', 'outputs', 'frozen', 'batches', 'fates', 'finals', 'dead' }) do
   if redis.call('EXISTS', FROM[name]) == 1 then redis.call('RENAME', FROM[name], TO[name]) end
 end
 for _, index in ipairs({ 'due', 'look' }) do redis.call('ZREM', FROM[index], A.agent) end
 redis.call('HDEL', FROM.bell, A.agent)
+local tick = redis.call('HGET', FROM.ticks, A.agent)
+redis.call('HDEL', FROM.ticks, A.agent)
+if tick then redis.call('HSET', TO.ticks, A.agent, tick) end
 if redis.call('SREM', FROM.deads, A.agent) == 1 then redis.call('SADD', TO.deads, A.agent) end
 local trim = redis.call('ZSCORE', FROM.trims, A.agent)
 redis.call('ZREM', FROM.trims, A.agent)

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- settle: the batch is done; its completions are settled and the agent is free, in one step with "anything left?".   O(batch)
 -- KEYS   clock @derive wakes outputs frozen batches fates finals trims counters ledger
--- ARGV   now agent token holder batch outcome detail ledger_max
+-- ARGV   now agent token holder batch outcome avoidable detail ledger_max
 -- REPLY  {"SETTLED", ring?, n} | {"ALREADY_SETTLED"} | {"STALE_TOKEN", current} | {"NO_BATCH"}
 -- INCLUDE now fence due lane fate batch record
 local now = slot_now(K, tonumber(A.now))
@@ -15,6 +15,7 @@ local meta = read_batch(K, A.batch)
 local n = end_batch(K, A.batch, meta, function(id) end_fate(K, A.agent, id, 'settled', now, A.batch .. '|' .. A.outcome) end)
 redis.call('HINCRBY', K.counters, 'settled', n)
 redis.call('HINCRBY', K.counters, 'heartbeats:' .. A.outcome, 1)
+if A.avoidable ~= '' then redis.call('HINCRBY', K.counters, 'avoidable:' .. A.avoidable, 1) end
 redis.call('HSET', K.lease, 'done_token', A.token, 'done_batch', A.batch)
 record(K, A, now, A.outcome, A.token, A.batch, A.detail)
 release(K, A.agent, lease)

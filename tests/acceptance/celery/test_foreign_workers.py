@@ -33,7 +33,7 @@ def test_a_worker_of_another_pool_refuses_the_doorbell(celery_setup: CeleryTestS
     fleet.submit("c1")
     wait_until(lambda: fleet.store.ledger.balance().pending, PATIENCE_S, "the wake of ops lies in its mailbox")
     celery_setup.app.send_task(HEARTBEAT, args=("ops",), queue=queue, ignore_result=True)
-    lab.assert_log_exists("foreign doorbell agent=ops refused: it lives in pool agents, this worker serves lab")
+    lab.assert_log_exists("foreign doorbell agent=ops refused: it lives in pool agents, we serve lab")
     assert fleet.store.ledger.balance().pending == 1
     assert fleet.beats() == []
     home = fleet.start_worker()

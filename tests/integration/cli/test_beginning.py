@@ -42,7 +42,7 @@ def test_every_setting_is_there_with_its_true_default() -> None:
     defaults = {name: json.loads(getattr(Config(), name).model_dump_json()) for name in written}
     assert set(written) == set(Config.model_fields) - {"agents", "pools"}
     changed = {(table, key) for table in written for key in defaults[table] if written[table][key] != defaults[table][key]}
-    assert changed == UNSET | {("defaults", "runner"), ("defaults", "notify_empty_success")}
+    assert changed == UNSET | {("defaults", "runner"), ("defaults", "notify")}
     Config.model_validate(written)
     for field in AgentPolicy.model_fields.values():
         assert (field.description or "-").split()[0] in text

@@ -52,4 +52,6 @@ def test_nothing_to_acknowledge(rig: Rig) -> None:
 
 
 def _acknowledge(rig: Rig, entry: str) -> str:
-    return rig.caller.call("acknowledge", rig.keys.inbox, group="routers", entry=entry, id="c1", agent="elsewhere", via="binding").status
+    return rig.caller.call(
+        "acknowledge", rig.keys.inbox, group="routers", entry=entry, id="c1", agent="elsewhere", via="binding", cause=""
+    ).status

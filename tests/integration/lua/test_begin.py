@@ -141,7 +141,7 @@ def test_begun_already(rig: Rig) -> None:
         "intents": "event",
     }
     with rig.unchanged():
-        reply = rig.step("begin", **args, max_batch=1, ttl_ms=1, limit_ms=1, outputs_shown=0, ledger_max=1)
+        reply = rig.step("begin", **args, max_batch=1, counts=1, ttl_ms=1, limit_ms=1, outputs_shown=0, ledger_max=1)
     assert reply == ("BEGUN_ALREADY", [f"ops-{lease.token}"])
 
 

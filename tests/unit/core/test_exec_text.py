@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher.core.exec_text import clean, exec_text, exec_wake, has_failed, is_quiet
+from dispatcher.core.exec_text import clean, exec_text, exec_wake, has_failed, quiet_reason
 from dispatcher.core.models import ExecCompletion, Intent, Source
 
 
@@ -70,8 +70,8 @@ def test_a_long_run_id_does_not_make_a_long_text() -> None:
     ],
 )
 def test_quiet_completions(fields: dict[str, Any], quiet: bool, quiet_when_notifying: bool) -> None:
-    assert is_quiet(exited(**fields), notify_empty_success=False) is quiet
-    assert is_quiet(exited(**fields), notify_empty_success=True) is quiet_when_notifying
+    assert (quiet_reason(exited(**fields), "output") is not None) is quiet
+    assert (quiet_reason(exited(**fields), "always") is not None) is quiet_when_notifying
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,6 @@ def test_the_wake_of_a_completion_says_what_the_completion_said() -> None:
     assert wake.model_dump(exclude={"text"}) == {
         "wake_id": "0123456789abcdef", "source": Source.EXEC_EVENT, "intent": Intent.EVENT, "reason": "exec-event", "failed": True,
         "exit_code": 127, "signal": None, "timed_out": False, "finished_at": "2026-01-01T00:00:00+00:00", "key": "Node-X", "via": "binding",
-        "trace": None, "accepted_at_ms": 5,
+        "trace": None, "lineage": {"root": completion.completion_id, "depth": 0, "agent_id": None}, "accepted_at_ms": 5,
     }  # fmt: skip
     assert wake.text == "Exec failed (01234567, code 127) :: x"

@@ -8,31 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dispatcher.core.guards import NotBefore, cooldown, due_delay_ms, flood_until
 from dispatcher.core.models import Busy, Failed, Intent, Outcome, Ran, Skipped
-from dispatcher.core.policy import (
-    AGENT_DISABLED,
-    FLOOD,
-    MIN_SPACING,
-    RIDER,
-    Bury,
-    BuryParked,
-    Defer,
-    Dissolve,
-    NotBefore,
-    Retry,
-    Rules,
-    RunParked,
-    RunTarget,
-    Sequel,
-    Settle,
-    Wait,
-    cooldown,
-    decide,
-    due_delay_ms,
-    flood_until,
-    retry_delay_ms,
-    sequel,
-)
+from dispatcher.core.policy import BuryParked, Defer, RunParked, RunTarget, decide
+from dispatcher.core.rules import AGENT_DISABLED, FLOOD, MIN_SPACING, RIDER, Rules
+from dispatcher.core.sequel import Bury, Dissolve, Retry, Sequel, Settle, Wait, retry_delay_ms, sequel
 from dispatcher.core.snapshot import Deferral, Lane, Parked, Snapshot
 
 NOW = 1_000_000
@@ -104,7 +84,7 @@ def test_urgent_wakes_have_no_window_and_riders_a_day() -> None:
 def test_the_most_urgent_target_goes_first_then_the_oldest() -> None:
     """Manual before event, whatever their age; among events the older."""
     old, young = lane(at=NOW - 500, seq=1), lane(session=SIDE, at=NOW - 10, seq=2)
-    assert decide(snapshot(young, old), Rules()) == RunTarget(MAIN, ("manual", "immediate", "event", "scheduled", "rider"))
+    assert decide(snapshot(young, old), Rules()) == RunTarget(MAIN, ("manual", "immediate", "event", "scheduled", "deep", "rider"))
     urgent = lane("manual", SIDE, at=NOW, seq=3)
     chosen = decide(snapshot(old, urgent), Rules())
     assert isinstance(chosen, RunTarget)
@@ -120,7 +100,7 @@ def test_who_waited_the_maximum_goes_before_a_more_urgent_wake() -> None:
 
 def test_task_and_event_of_one_target_are_two_turns_the_older_first() -> None:
     """A task turn takes only tasks along."""
-    assert decide(snapshot(lane(seq=2), lane("task", seq=1)), Rules()) == RunTarget(MAIN, ("task", "rider"))
+    assert decide(snapshot(lane(seq=2), lane("task", seq=1)), Rules()) == RunTarget(MAIN, ("task", "deep", "rider"))
 
 
 def test_a_lane_that_is_not_due_or_blocked_does_not_run() -> None:
@@ -152,7 +132,7 @@ def test_a_disabled_agent_is_deferred_as_a_whole() -> None:
     decision = decide(snapshot(lane("manual"), parked=(parked(),)), Rules(enabled=False))
     assert isinstance(decision, Defer)
     assert {d.reason for d in decision.deferrals} == {AGENT_DISABLED}
-    assert {d.kind for d in decision.deferrals} == {"manual", "immediate", "event", "task", "scheduled", "batch:ops-1"}
+    assert {d.kind for d in decision.deferrals} == {"manual", "immediate", "event", "task", "scheduled", "deep", "batch:ops-1"}
 
 
 @pytest.mark.parametrize(

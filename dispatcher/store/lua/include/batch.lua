@@ -30,7 +30,7 @@ local function run_batch(K, agent, lease, batch, meta, now, ttl_ms, limit_ms)
   meta.running = true
   meta.attempt = meta.attempt + 1
   meta.deliveries = meta.deliveries + 1
-  meta.urgent = nil
+  meta.urgent, meta.deferred = nil, nil
   write_batch(K, batch, meta)
   redis.call('HDEL', K.blocks, meta.session)
   lease.batch, lease.ends, lease.run_until = batch, now + ttl_ms, now + limit_ms
@@ -79,6 +79,18 @@ local function end_batch(K, batch, meta, each, keep_wakes)
   return #members
 end
 
+-- spend: counts starts by hour of slot time, for budgets; the last 25 hours are kept.
+local function spend(K, at, count)
+  local hour, kept, found = math.floor(at / 3600000), {}, false
+  for h, n in string.gmatch(redis.call('HGET', K.state, 'spent') or '', '(%d+):(%d+)') do
+    local own = tonumber(h) == hour
+    found = found or own
+    if tonumber(h) > hour - 25 then kept[#kept + 1] = h .. ':' .. math.max(0, tonumber(n) + (own and count or 0)) end
+  end
+  if not found and count > 0 then kept[#kept + 1] = string.format('%d:%d', hour, count) end
+  redis.call('HSET', K.state, 'spent', table.concat(kept, ' '))
+end
+
 -- forget_start: a start that never reached the model leaves no mark on the cooldown. Earlier attempts of the batch keep theirs.
 local function forget_start(K, batch)
   local starts, last = {}, nil
@@ -86,7 +98,7 @@ local function forget_start(K, batch)
     starts[#starts + 1] = start
     if string.match(start, ':(.*)$') == batch then last = #starts end
   end
-  if last then table.remove(starts, last) end
+  if last then spend(K, tonumber(string.match(table.remove(starts, last), '^%d+')), -1) end
   redis.call('HSET', K.state, 'starts', table.concat(starts, ' '))
 end
 
@@ -96,5 +108,6 @@ local function note_start(K, batch, now)
   for start in string.gmatch(redis.call('HGET', K.state, 'starts') or '', '%S+') do starts[#starts + 1] = start end
   starts[#starts + 1] = string.format('%.0f:%s', now, batch)
   while #starts > 32 do table.remove(starts, 1) end
+  spend(K, now, 1)
   redis.call('HSET', K.state, 'starts', table.concat(starts, ' '))
 end

@@ -1,6 +1,7 @@
 -- The due index. The score is derived here and nowhere else: lease held -> the time at which it may be taken; else the earliest over parked
--- batches and lanes of max(lane due, deferral that binds the intent, block of the target).
-local INTENTS = { 'manual', 'immediate', 'event', 'task', 'scheduled', 'rider' }
+-- batches and lanes of max(lane due, deferral that binds the intent, block of the target). An agent without work that has a cadence
+-- is looked at when it ticks; ticks are in real time, and a look at one may lie further ahead than a look at work.
+local INTENTS = { 'manual', 'immediate', 'event', 'task', 'scheduled', 'rider', 'deep' }
 local MAX_LOOK_MS = 3600000
 local BELL_MS = 2000
 
@@ -36,31 +37,44 @@ local function lane_look(K, intent, floor, blocks, best)
   end
 end
 
--- free_due: when to look if nobody holds the agent; nil if there is no work. Reads only.
-local function free_due(K)
+-- tick_due: when the cadence of this agent wants a look, in slot time; nil without one.
+local function tick_due(K, agent, deferred, given)
+  local tick = given or redis.call('HGET', K.ticks, agent)
+  if not tick then return nil end
+  local at = tonumber(string.match(tick, '^%d+')) + tonumber(redis.call('HGET', K.clock, 'offset') or 0)
+  return math.max(at, deferred)
+end
+
+-- free_due: when to look if nobody holds the agent, and when the part of that is which is work; nil if there is none. Reads only.
+local function free_due(K, agent)
   local best
   local parked = redis.call('ZRANGE', K.parked, 0, 0, 'WITHSCORES')
   if parked[2] then best = tonumber(parked[2]) end
-  local deferred = redis.call('HMGET', K.state, 'd:manual', 'd:immediate', 'd:event', 'd:task', 'd:scheduled', 'd:event')
+  local deferred = redis.call('HMGET', K.state, 'd:manual', 'd:immediate', 'd:event', 'd:task', 'd:scheduled', 'd:event', 'd:deep')
   local blocks = redis.call('EXISTS', K.blocks) == 1
   for i, intent in ipairs(INTENTS) do
     best = lane_look(K, intent, tonumber(deferred[i] or 0), blocks, best)
   end
-  return best
+  local tick = tick_due(K, agent, tonumber(deferred[5] or 0))
+  return tick and math.min(tick, best or tick) or best, best
 end
 
 -- derive: writes the due entry of the agent after any change; returns the due time or nil.
 local function derive(K, agent, now, lease)
-  local due
-  if lease.holder ~= '' then due = held_until(K, lease, now) else due = free_due(K) end
+  local due, work
+  if lease.holder ~= '' then
+    due = held_until(K, lease, now)
+    work = due
+  else
+    due, work = free_due(K, agent)
+  end
+  if work then redis.call('ZADD', K.due, math.min(work, now + MAX_LOOK_MS), agent) else redis.call('ZREM', K.due, agent) end
   if not due then
-    redis.call('ZREM', K.due, agent)
     redis.call('ZREM', K.look, agent)
     redis.call('HDEL', K.bell, agent)
     return nil
   end
-  local score = math.min(due, now + MAX_LOOK_MS)
-  redis.call('ZADD', K.due, score, agent)
+  local score = work and math.min(due, now + MAX_LOOK_MS) or due
   local bell = redis.call('HGET', K.bell, agent)
   redis.call('ZADD', K.look, bell and math.max(score, tonumber(string.match(bell, '^(%d+)'))) or score, agent)
   return due

@@ -24,6 +24,13 @@ local function waiting_parts(member)
   return string.match(member, '^([^\31]*)\31([^\31]*)\31([^\31]*)\31([^\31]*)\31(.*)$')
 end
 
+-- slide: with a quiet time each arrival moves the due time to its own end, never beyond `max_wait_ms` after the acceptance of the
+-- oldest that waits.
+local function slide(K, intent, session, now, quiet_ms, max_wait_ms)
+  local _, _, _, oldest = waiting_parts(lane_range(K, intent, session, 1)[1])
+  redis.call('ZADD', K['lane_' .. intent], math.max(now, math.min(now + quiet_ms, tonumber(oldest) + max_wait_ms)), session)
+end
+
 -- frozen_range: the members of a batch, oldest first, as they were frozen.
 local function frozen_range(K, batch)
   return redis.call('ZRANGEBYLEX', K.frozen, '[' .. batch .. SEP, '(' .. batch .. ' ')

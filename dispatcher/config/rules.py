@@ -1,0 +1,47 @@
+"""From settings to the numbers that the policy wants."""
+
+from __future__ import annotations
+
+from dispatcher.config.model import Config
+from dispatcher.core.durations import parse_duration_ms
+from dispatcher.core.rules import Rules
+from dispatcher.core.schedule import phase
+
+
+def rules_of(config: Config, agent_id: str) -> Rules:
+    """The numbers of one agent; computed once for each configuration. One that the configuration does not know is not enabled."""
+    known = config.rules_known.get(agent_id)
+    if known is None:
+        known = config.rules_known[agent_id] = _rules(config, agent_id)
+    return known
+
+
+def _rules(config: Config, agent_id: str) -> Rules:
+    policy, pool = config.agent(agent_id), config.pool(config.pool_of(agent_id))
+    interval_ms = parse_duration_ms(policy.every)
+    return Rules(
+        enabled=policy.enabled and config.knows(agent_id),
+        window_ms=policy.window_ms,
+        quiet_ms=policy.quiet_ms if policy.max_wait_ms > 0 else 0,
+        min_spacing_ms=policy.min_spacing_ms,
+        flood_starts=policy.flood_starts,
+        flood_window_ms=policy.flood_window_ms,
+        max_wait_ms=policy.max_wait_ms,
+        max_batch=policy.max_batch,
+        max_failures=policy.max_failures,
+        max_deliveries=policy.max_deliveries,
+        retry_base_ms=policy.retry_base_ms,
+        retry_max_ms=policy.retry_max_ms,
+        budget_per_hour=policy.budget_per_hour,
+        budget_per_day=policy.budget_per_day,
+        bury_over_budget=policy.over_budget == "dead-letter",
+        interval_ms=interval_ms,
+        phase_ms=phase(policy.phase_seed, agent_id, interval_ms) if interval_ms else 0,
+        hours=policy.active_hours.hours(policy.user_timezone) if policy.active_hours else None,
+        max_lineage_depth=policy.max_lineage_depth,
+        lineage_spacing_ms=policy.lineage_spacing_ms,
+        all_cap=config.caps.max_running,
+        pool_cap=pool.max_running,
+        overdue_ms=config.caps.overdue_ms,
+        release_per_s=config.caps.release_per_s,
+    )
