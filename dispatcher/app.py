@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +16,39 @@ from dispatcher.embedded import expected_url, server_url
 from dispatcher.store.connect import kombu_url
 from dispatcher.store.opened import Store, open_store
 
+_adopted: list[Config] = []
 
-@cache
+
 def current_config() -> Config:
     """The configuration of this process: `WAKE_CONFIG` or `./wake.toml`, and the environment. Raises ConfigError."""
-    return load()
+    if not _adopted:
+        _adopted.append(load())
+    return _adopted[0]
 
 
-@cache
+def adopt_config(config: Config) -> Config:
+    """Makes a changed configuration the one of this process, which keeps its connections. Who holds the old one goes on with it."""
+    store = current_store().configured(config)
+    _adopted[:] = [config]
+    _stores[:] = [store]
+    return config
+
+
+_stores: list[Store] = []
+
+
 def current_store() -> Store:
     """The open store of this process. Raises ConfigError, or StoreUnavailable when no embedded server runs."""
-    config = current_config()
-    return open_store(config, server_url(config), client_name=f"wake-{os.getpid()}")
+    if not _stores:
+        config = current_config()
+        _stores.append(open_store(config, server_url(config), client_name=f"wake-{os.getpid()}"))
+    return _stores[0]
 
 
 def forget_current() -> None:
     """Reads configuration and server anew at the next use: after a reload, or when the embedded server moved."""
-    current_config.cache_clear()
-    current_store.cache_clear()
+    _adopted.clear()
+    _stores.clear()
 
 
 def use_config(path: str) -> Config:

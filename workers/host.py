@@ -15,6 +15,7 @@ from workers.agent_worker import AgentWorker
 from workers.app import app, serving
 from workers.lease_keeper import LeaseKeeper
 from workers.presence import Presence, holder_name
+from workers.reloading import follow, generation
 from workers.runners import Signal
 
 PRESENCE_WAIT_S = 5.0
@@ -26,19 +27,35 @@ class Host:
 
     def __init__(self, config: Config, pool: str) -> None:
         url, lease = server_url(config), config.lease
+        self._pool, self._generation = pool, generation()
         self.stop_signal = Signal()
         self.store = open_store(config, url, client_name=f"wake-worker-{os.getpid()}")
         # A client of its own with a short patience: a renewal that hangs must not eat the whole margin.
         patient_ms = max(100, min(config.redis.socket_timeout_ms, lease.margin_ms // 2))
         hasty = config.model_copy(update={"redis": config.redis.model_copy(update={"socket_timeout_ms": patient_ms})})
         self._keeper_store = open_store(hasty, url, client_name=f"wake-keeper-{os.getpid()}")
-        self.presence = Presence(self.store, holder_name("worker", pool))
+        self.presence = Presence(self.store, holder_name("child" if serving.prefork else "worker", pool))
         self.keeper = LeaseKeeper(
             self._keeper_store.mailbox, lease.ttl_ms, lease.renew_ms, lease.margin_ms, shrink_ms(lease), self._keeper_store.caps
         )
         self.presence.on_lost = self.keeper.presence_lost
         self.presence.on_back = self.keeper.presence_back
-        self.worker = AgentWorker(self.store, config, pool, self.presence.holder, self.keeper, Doorbell(app, config), self.stop_signal)
+        self.worker = self._worker(config)
+
+    def _worker(self, config: Config) -> AgentWorker:
+        store = self.store.configured(config)
+        return AgentWorker(store, config, self._pool, self.presence.holder, self.keeper, Doorbell(app, config), self.stop_signal)
+
+    def use(self, config: Config) -> None:
+        """Another configuration for the heartbeats to come; those that run end under the one they began with."""
+        self.worker = self._worker(config)
+
+    def follow_reloads(self) -> None:
+        """In a forked child: what its parent reloaded is read here before the next heartbeat."""
+        if serving.prefork:
+            self._generation, config = follow(self._generation)
+            if config is not None:
+                self.use(config)
 
     def start(self) -> None:
         self.presence.start()

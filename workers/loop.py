@@ -20,6 +20,7 @@ class Loop(ABC):
     def __init__(self, name: str) -> None:
         self._name = name
         self._stop = threading.Event()
+        self._soon = threading.Event()
         self._thread: threading.Thread | None = None
         self.on_round: Callable[[], object] | None = None
 
@@ -30,11 +31,17 @@ class Loop(ABC):
     def start(self) -> None:
         if self._thread is None:
             self._stop.clear()
+            self._soon.clear()
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
 
+    def run_soon(self) -> None:
+        """The next round begins now, or after the one that runs."""
+        self._soon.set()
+
     def stop(self) -> None:
         self._stop.set()
+        self._soon.set()
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.join(END_S)
@@ -51,4 +58,5 @@ class Loop(ABC):
                 pause_s = AFTER_TROUBLE_S
             if self.on_round is not None:
                 self.on_round()
-            self._stop.wait(pause_s)
+            self._soon.wait(pause_s)
+            self._soon.clear()

@@ -25,6 +25,10 @@ class RouterLoop(Loop):
         self._oldest: deque[tuple[float, int]] = deque(maxlen=64)
         self._trim_at = time.monotonic() + TRIM_S
 
+    def use(self, store: Store, router: Router) -> None:
+        """Another configuration from the next round on."""
+        self._store, self._router = store, router
+
     def run_once(self) -> float:
         """One look at the inbox; now and then one trim."""
         self._router.drain_inbox()

@@ -10,6 +10,7 @@ from celery import bootsteps
 
 from dispatcher.app import app as router_app
 from dispatcher.app import current_config, current_store
+from dispatcher.config import Config
 from dispatcher.doorbell import Doorbell
 from dispatcher.embedded import server_url
 from dispatcher.pulse import Pulse
@@ -18,9 +19,11 @@ from dispatcher.store.opened import open_store
 from dispatcher.tasks import router
 from workers import task_events, tasks
 from workers.app import serving
+from workers.cadences import Cadences
 from workers.draining import Draining
 from workers.host import current_host
 from workers.presence import Presence, holder_name
+from workers.reloading import Reloading
 from workers.router_loop import RouterLoop
 from workers.sweeper import Sweeper
 
@@ -40,18 +43,31 @@ class AgentSide(bootsteps.StartStopStep):
         self._sweeper = Sweeper(self._store, config, (serving.pool,), Doorbell(tasks.app, config))
         self._presence: Presence | None = None
         self._pulse = Pulse(config.data_dir, holder_name("worker", serving.pool))
-        self._sweeper.on_round = self._pulse.beat
+        self._cadences = Cadences(self._store, serving.pool)
+
+    def _round(self) -> None:
+        self._pulse.beat()
+        self._reloading.check()
+
+    def _use(self, config: Config) -> None:
+        if not serving.prefork:
+            current_host().use(config)
+        self._cadences.run_soon()
 
     def start(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
         if serving.prefork:
             # The children hold the leases; this one says that the worker is there.
             self._presence = Presence(self._store, holder_name("worker", serving.pool))
             self._presence.start()
-        else:
-            current_host()
+        presence = self._presence or current_host().presence
+        self._reloading = Reloading(self._store, presence.holder, self._use)
+        self._reloading.listen()
+        self._sweeper.on_round = self._round
         self._sweeper.start()
+        self._cadences.start()
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
+        self._cadences.stop()
         self._sweeper.stop()
         self._pulse.stop()
         if self._presence is not None:
@@ -73,11 +89,22 @@ class RouterSide(bootsteps.StartStopStep):
         self._loop = RouterLoop(store, current_config(), router())
         self._presence = Presence(store, holder_name("router", "inbox"))
         self._pulse = Pulse(current_config().data_dir, self._presence.holder)
-        self._loop.on_round = self._pulse.beat
+        self._reloading = Reloading(store, self._presence.holder, self._use)
+        self._loop.on_round = self._round
         router().on_page = self._pulse.beat  # a round lasts as long as the inbox is not empty
+
+    def _round(self) -> None:
+        self._pulse.beat()
+        self._reloading.check()
+
+    def _use(self, _config: Config) -> None:
+        router.cache_clear()
+        router().on_page = self._pulse.beat
+        self._loop.use(current_store(), router())
 
     def start(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
         self._presence.start()
+        self._reloading.listen()
         self._loop.start()
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature

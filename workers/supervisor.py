@@ -90,6 +90,7 @@ class Supervisor:
         """Returns 0 after a drain. Raises EmbeddedServerError when the server does not start."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._asked_to_stop)
+        signal.signal(signal.SIGHUP, self._asked_to_reload)
         if self._server is not None:
             log.info("server: %s", self._server.start())
             forget_current()
@@ -111,6 +112,10 @@ class Supervisor:
             for child in [self._router, *self._workers, *self._flower]:
                 child.signal(signal.SIGKILL)
         self._stop.set()
+
+    def _asked_to_reload(self, *_: object) -> None:
+        for child in [self._router, *self._workers]:
+            child.signal(signal.SIGHUP)
 
     def _check_server(self) -> None:
         if self._server is not None and self._server.pid is None:

@@ -25,6 +25,7 @@ def heartbeat(agent_id: object = None, *_: object, **__: object) -> dict[str, An
     host = current_host()
     try:
         host.require_presence()
+        host.follow_reloads()
         return host.worker.heartbeat(agent_id)
     except StoreUnavailable as error:
         log.warning("heartbeat agent=%s: %s", agent_id, error)

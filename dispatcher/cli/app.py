@@ -19,6 +19,7 @@ from dispatcher.cli import (
     demo,
     health,
     processes,
+    reloading,
     service,
     settings,
     spooled,
@@ -75,6 +76,7 @@ def wake(
 GROUPS = (
     beginning,
     processes,
+    reloading,
     completions,
     tracing,
     bindings,

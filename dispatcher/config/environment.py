@@ -10,7 +10,15 @@ from typing import Any
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from dispatcher.config.agents import AgentPolicy
-from dispatcher.config.sections import BoundsSettings, LeaseSettings, LoggingSettings, RedisSettings, RoutingSettings, SweepSettings
+from dispatcher.config.sections import (
+    BoundsSettings,
+    CapsSettings,
+    LeaseSettings,
+    LoggingSettings,
+    RedisSettings,
+    RoutingSettings,
+    SweepSettings,
+)
 
 PREFIX = "WAKE_"
 DATA_DIR = "WAKE_DATA_DIR"
@@ -27,6 +35,7 @@ class Overridable(BaseSettings):
     routing: RoutingSettings
     lease: LeaseSettings
     sweep: SweepSettings
+    caps: CapsSettings
     bounds: BoundsSettings
     logging: LoggingSettings
 

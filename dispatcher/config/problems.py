@@ -15,6 +15,7 @@ from dispatcher.config.environment import variable_of
 from dispatcher.config.model import Config
 from dispatcher.config.sections import (
     BoundsSettings,
+    CapsSettings,
     LeaseSettings,
     LoggingSettings,
     PoolSettings,
@@ -31,6 +32,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "pools": PoolSettings,
     "lease": LeaseSettings,
     "sweep": SweepSettings,
+    "caps": CapsSettings,
     "bounds": BoundsSettings,
     "logging": LoggingSettings,
 }

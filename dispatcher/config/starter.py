@@ -34,6 +34,8 @@ def starter_toml(agents: Sequence[str], runner: Sequence[str], *, redis_url: str
         active["redis", "url"] = redis_url
     examples: dict[tuple[str, str], Any] = {
         ("redis", "url"): "redis://127.0.0.1:6379/0",
+        ("defaults", "active_hours"): {"start": "08:00", "end": "22:00", "timezone": "Europe/Berlin"},
+        ("defaults", "precheck"): {"type": "command", "command": ["./precheck.sh"]},
         ("routing", "default_agent"): agents[0],
         ("routing", "bindings"): {"node-lab": agents[0]},
     }

@@ -14,7 +14,7 @@ POOL_NAMES = ("clock", "due", "look", "bell", "leases", "counters", "deads", "tr
 SLOT_NAMES = ("homes", "pools", "holds", "wide_holds")
 AGENT_NAMES = ("lease", "state", *LANES, "parked", "blocks", "mailbox", "wakes", "outputs", "frozen", "batches", "fates", "finals", "dead")
 CAP_NAMES = ("pool_running", "line", "seen", "bucket")
-INBOX_NAMES = ("stream", "seen", "order", "counters", "announced", "dead", "pins", "bindings", "caused")
+INBOX_NAMES = ("stream", "seen", "order", "counters", "announced", "dead", "pins", "bindings", "caused", "reload", "reloads")
 DERIVE = ("due", "look", "bell", "leases", "ticks", "lease", "state", *LANES, "parked", "blocks")
 
 

@@ -16,6 +16,7 @@ from dispatcher.store.keys import Keys
 from dispatcher.store.ledger import Ledger
 from dispatcher.store.limits import StoreLimits
 from dispatcher.store.mailbox import Mailbox
+from dispatcher.store.reloads import Reloads
 from dispatcher.store.scripts import Caller
 
 
@@ -35,14 +36,22 @@ class Store:
     cadences: Cadences
     holds: Holds
     caps: Caps
+    reloads: Reloads
 
     def close(self) -> None:
         self.client.close()
 
+    def configured(self, config: Config) -> Store:
+        """The same store and the same connections, with the limits and bindings of another configuration."""
+        return _store(config, self.url, self.client)
+
 
 def open_store(config: Config, url: str, *, client_name: str | None = None) -> Store:
     """The store at `url` as `config` describes it. Opens no connection yet."""
-    client = connect(url, config.redis, client_name=client_name)
+    return _store(config, url, connect(url, config.redis, client_name=client_name))
+
+
+def _store(config: Config, url: str, client: Any) -> Store:
     keys, limits, caller = Keys(config.redis.prefix, config.redis.slots), limits_of(config), Caller(client)
     return Store(
         url,
@@ -57,6 +66,7 @@ def open_store(config: Config, url: str, *, client_name: str | None = None) -> S
         Cadences(client, caller, keys, limits),
         Holds(client, caller, keys, limits),
         Caps(caller, keys, limits),
+        Reloads(client, keys),
     )
 
 
