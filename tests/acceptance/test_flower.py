@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.gates import wait_until
 from tests.support.gateway import PATIENCE_S
+from tests.support.requests import read
 from tests.support.sources import ROOT
 from tests.support.watched import TASKS, Watched
 
@@ -66,8 +67,8 @@ def check_closed_without_the_password(watched: Watched) -> None:
     for path in ("/", "/tasks", "/broker", "/api/workers", TASKS, "/api/queues/length"):
         assert watched.get(path)[0] == 401, path
         assert watched.get(path, "wake:wrong")[0] == 401, path
-    words = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert not [line for line in words if watched.password.encode() in line]
+    lines = [read(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
+    assert not [line for line in lines if watched.password.encode() in line]
 
 
 def check_pools(watched: Watched) -> None:

@@ -32,6 +32,7 @@ PATIENCE_S = 40.0
 RECORDER = {"type": "command", "command": [sys.executable, "-I", "-S", str(ROOT / "tests/support/recorder.py")]}
 CALLABLE = {"type": "python", "target": "tests.support.recorder:beat"}
 LOG_LINES = 60
+PATIENT = {"WAKE_REDIS_SOCKET_TIMEOUT_MS": "60000", "WAKE_REDIS_CONNECT_TIMEOUT_MS": "60000"}  # a server that stands still fails no test
 Table = dict[str, Any]
 
 
@@ -111,7 +112,7 @@ class Gateway:
         }
         merged = {name: base.get(name, {}) | tables.get(name, {}) for name in base | tables}
         self.config_file.write_text("\n".join(toml_of(merged)))
-        self.config = load(self.config_file, {})
+        self.config = load(self.config_file, PATIENT)
         return self.config
 
     def plan(self, agent_id: str = "any", **plan: Any) -> None:
@@ -155,7 +156,7 @@ class Gateway:
 
     @cached_property
     def producer(self) -> Producer:
-        return Producer(self.env)
+        return Producer(self.env | PATIENT)
 
     @cached_property
     def store(self) -> Store:

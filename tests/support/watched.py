@@ -47,6 +47,7 @@ class Watched(Gateway):
             agents={"ops": {}, "build": {}, "hermit": {}},
             pools={"research": {"agents": ["hermit"], "partitions": 2}},
             lease={"grace_ms": 5000},
+            routing={"interval_ms": 500},  # as by default: a message is faster, and so its task has something to tell
         )
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -32,7 +32,7 @@ def burst(gateway: Gateway, record: Callable[[str, object], None], **pool: objec
     assert_one_at_a_time(beats)
     assert [beat for beat in beats if beat.attempt > 1] == []
     assert ids_of(beats) == sent  # in the order in which they were accepted
-    # On a machine so slow that the burst lasts longer than two heartbeats until it is routed, one more for each 200 ms; none after the next.
+    # On a machine so slow that the burst is not routed within two heartbeats, one more for each 200 ms.
     lasted_ms = routed_ms - answers[0]["accepted_at_ms"]
     assert len(beats) <= max(4, 2 + lasted_ms // 200)
     whole = max(beats, key=lambda beat: len(beat.ids))

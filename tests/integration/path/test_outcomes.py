@@ -85,7 +85,7 @@ def test_a_batch_that_fails_for_good_is_set_aside_as_a_whole_and_revivable(gatew
 
 @pytest.mark.slow
 def test_the_time_limit_ends_the_whole_group(gateway: Gateway) -> None:
-    """Command and child, even when they ignore SIGTERM; the outcome is `timeout`. The limit leaves a slow machine the time to start both."""
+    """Command and child, even when they ignore SIGTERM; the outcome is `timeout`. A slow machine has the time to start both."""
     gateway.plan(gate="never", stubborn=True, child="child")
     served(gateway, defaults=FAST_RETRY | {"time_limit_s": 10, "max_failures": 1})
     gateway.submit("slow")
