@@ -25,6 +25,7 @@ from tests.support.server import Server
 
 AGENTS = [f"a{n}" for n in range(8)]
 EACH = 5  # completions for each agent and round
+SETTLED_S = 60.0  # a pair of versions that loses completions waits for them in vain, in each round
 BELLS = 400  # doorbells for nothing, so that messages are in flight when the server goes
 
 
@@ -125,7 +126,7 @@ def bury(gateway: Gateway) -> int:
 def answering(gateway: Gateway) -> int:
     """How many workers answer Celery's ping: their consumers are back."""
     with program(gateway) as asking:
-        return len(asking.control.ping(timeout=1, limit=len(gateway.workers)))
+        return len(asking.control.ping(timeout=5, limit=len(gateway.workers)))
 
 
 def settled(gateway: Gateway, expected: int) -> int:
@@ -135,7 +136,7 @@ def settled(gateway: Gateway, expected: int) -> int:
         return gateway.store.ledger.balance().settled >= expected or bool(dead(gateway))
 
     try:
-        wait_until(at_rest, PATIENCE_S, f"{expected} are settled")
+        wait_until(at_rest, SETTLED_S, f"{expected} are settled")
     except AssertionError as error:
         print(error, file=sys.stderr)
     return gateway.store.ledger.balance().settled

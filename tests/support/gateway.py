@@ -29,7 +29,7 @@ from tests.support.recorder import GATES, PLANS, lives
 from tests.support.requests import read
 from tests.support.server import Server
 
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 RECORDER = {"type": "command", "command": [sys.executable, "-I", "-S", str(ROOT / "tests/support/recorder.py")]}
 CALLABLE = {"type": "python", "target": "tests.support.recorder:beat"}
 LOG_LINES = 60

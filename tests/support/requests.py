@@ -7,7 +7,7 @@ from pathlib import Path
 from dispatcher.core.models import Event, HeartbeatRequest, Intent, Source
 from tests.support.gates import wait_until
 
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 
 
 def request(*, batch_id: str = "b-1", output: str = "", trace: dict[str, str] | None = None, token: int = 7) -> HeartbeatRequest:

@@ -22,7 +22,7 @@ from tests.support.gates import wait_until
 from tests.support.gateway import PATIENCE_S, Gateway, Worker
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER_S = 60
+BROWSER_S = 200
 QUIET = (
     "--headless",
     "--no-sandbox",  # refused as root otherwise
@@ -70,7 +70,7 @@ class Watched(Gateway):
         return self.ask("GET", path, login)
 
     def ask(self, method: str, path: str, login: str | None = None, body: str | None = None) -> tuple[int, str]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {"Authorization": "Basic " + base64.b64encode(login.encode()).decode()} if login else {}
         try:
             connection.request(method, path, body, headers)
