@@ -75,13 +75,14 @@ def flush(spool_dir: Path, submit: Callable[[dict[str, Any]], object], *, stop_a
 
     An error of `submit` decides: InvalidCompletion sets the file aside and goes on; any other WakeError (StoreUnavailable, InboxFull,
     ConfigError) ends the flush, and every file stays; an unforeseen exception leaves that one file where it is and goes on.
-    No new file is begun after `stop_after_s`. Raises OSError when the folder cannot be read.
+    No file but the first is begun after `stop_after_s`: each flush gets on, on the slowest machine. Raises OSError when the folder cannot
+    be read.
     """
     started = time.monotonic()
     ends: list[_End] = []
     trouble: str | None = None
-    for path in [*_abandoned(spool_dir), *pending(spool_dir)]:
-        if stop_after_s is not None and time.monotonic() - started >= stop_after_s:
+    for place, path in enumerate([*_abandoned(spool_dir), *pending(spool_dir)]):
+        if place and stop_after_s is not None and time.monotonic() - started >= stop_after_s:
             trouble = f"{stop_after_s:g} s were over"
             break
         try:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import redis
 
 from tests.support.server import Server
+
+# No bound on the time of an example: a machine under load is no defect. The same examples in every run: what is new to a change is its own.
+hypothesis.settings.register_profile("check", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# Other examples each time, and many, to look for defects: pytest --hypothesis-profile=search
+hypothesis.settings.register_profile("search", hypothesis.settings.get_profile("check"), derandomize=False, max_examples=5_000)
+hypothesis.settings.load_profile("check")
+
+# A shell starts what it puts in the background deaf to some of these, nohup to others, and every process of a test would inherit that.
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_report_header() -> str:

@@ -103,7 +103,7 @@ class Reaper:
     A group's leader must stay unreaped until `forget` returned: only then can its number not name another group.
     """
 
-    def __init__(self, answer_timeout_s: float = 5.0) -> None:
+    def __init__(self, answer_timeout_s: float = 10.0) -> None:
         self._answer_timeout_s = answer_timeout_s
         self._trusted_until: dict[int, float] = {}
         self._link: _Link | None = None

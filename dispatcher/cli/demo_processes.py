@@ -21,8 +21,8 @@ from dispatcher.cli.demo_verdict import Planned
 from dispatcher.core.errors import WakeError
 
 AT_A_TIME = 4  # commands under `wake exec`
-COMMAND_LIMIT_S = 10.0
-DRAIN_S, HURRIED_S = 15.0, 5.0
+COMMAND_LIMIT_S = 60.0
+DRAIN_S, HURRIED_S = 60.0, 20.0
 FOLLOW = "WAKE_SUPERVISED"  # `wake up` ends when its standard input does: also when this process is killed
 
 

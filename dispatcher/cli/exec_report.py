@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LOAD_S = 60.0  # for the imports, from the command's end: they are slow only where many start at once
 SUBMIT_S = 15.0  # for the server's answer; after either the spool has it
-FLUSH_S = 2.0  # no file of the spool is begun after this long
+FLUSH_S = 2.0  # no file of the spool but the first is begun after this long; the last one may take SUBMIT_S
 HURRY_S = 1.0  # what a signal after the command's end leaves of any of these
 MAX_COMMAND_CHARS = 4096
 _LOADED, _HURRY = object(), object()  # among the answers of the thread: all is imported; a signal came
@@ -70,7 +70,7 @@ class Reporter:
             return self._set_aside(kwargs, answer)
         if isinstance(answer, Exception):
             return self._keep(kwargs, answer)
-        _tell_flush(self._answer(FLUSH_S + 1.0, "the server gave no answer within"))
+        _tell_flush(self._answer(FLUSH_S + SUBMIT_S, "the server gave no answer within"))
         return Delivery("duplicate" if getattr(answer, "duplicate", False) else "accepted", kwargs)
 
     def _work(self) -> None:

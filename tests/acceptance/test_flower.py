@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.gates import wait_until
 from tests.support.gateway import PATIENCE_S
+from tests.support.requests import read
 from tests.support.sources import ROOT
 from tests.support.watched import TASKS, Watched
 
@@ -66,8 +67,8 @@ def check_closed_without_the_password(watched: Watched) -> None:
     for path in ("/", "/tasks", "/broker", "/api/workers", TASKS, "/api/queues/length"):
         assert watched.get(path)[0] == 401, path
         assert watched.get(path, "wake:wrong")[0] == 401, path
-    words = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert not [line for line in words if watched.password.encode() in line]
+    lines = [read(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
+    assert not [line for line in lines if watched.password.encode() in line]
 
 
 def check_pools(watched: Watched) -> None:
@@ -95,9 +96,11 @@ def check_heartbeats(watched: Watched) -> None:
 
 
 def check_routes(watched: Watched) -> None:
-    results = " ".join(task["result"] for task in watched.tasks(ROUTE))
-    assert re.search(r"'wake\.agents\.\d\d': \d", results), results
-    assert "'dead': 1" in results or watched.store.ledger.balance().dead == 1  # the router's own timer may have been first
+    def results() -> str:
+        return " ".join(task["result"] or "" for task in watched.tasks(ROUTE))
+
+    wait_until(lambda: re.search(r"'wake\.agents\.\d\d': \d", results()), PATIENCE_S, "a route is shown with what it did")
+    assert "'dead': 1" in results() or watched.store.ledger.balance().dead == 1  # the router's own timer may have been first
     names = {task["name"] for task in watched.api(TASKS).values()}
     assert names <= {HEARTBEAT, ROUTE, RAW}
 
@@ -118,10 +121,14 @@ def check_read_only(watched: Watched) -> None:
 
 def check_page(watched: Watched) -> None:
     """The tables as a person sees them, filled in by the page's own script."""
-    rows = rows_of(watched.browse("/tasks", "--dump-dom"))
-    of_ops = [row for row in rows if "('ops',)" in row and "'did': 'ran'" in row]
-    assert of_ops, rows
-    assert {batch_in({"result": row}) for row in of_ops} <= {beat.batch_id for beat in watched.beats("ops")}
+    rows: list[str] = []
+
+    def of_ops() -> list[str]:
+        rows[:] = rows_of(watched.browse("/tasks", "--dump-dom"))
+        return [row for row in rows if "('ops',)" in row and "'did': 'ran'" in row]
+
+    shown = wait_until(of_ops, PATIENCE_S, "the page shows what ran for ops")
+    assert {batch_in({"result": row}) for row in shown} <= {beat.batch_id for beat in watched.beats("ops")}
     assert [row for row in rows if ROUTE in row and re.search(r"\{'wake\.\w+\.\d\d': \d", row)], rows
     rows = rows_of(watched.browse("/workers", "--dump-dom"))
     for pool in ("router", "agents", "research"):

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=cwd, timeout=100, check=False)
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=cwd, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -30,7 +30,7 @@ def test_the_wheel_holds_what_runs_and_nothing_else(tmp_path: Path) -> None:
     assert {str(p.relative_to(ROOT)) for p in LUA.rglob("*.lua")} <= shipped
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1500)
 def test_a_plain_install_has_both_commands_and_runs_everything(tmp_path: Path) -> None:
     """Without any extra, and from a folder with foreign packages of our names: the installed ones win."""
     run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)

@@ -53,14 +53,15 @@ def submitted(gateway: Gateway, agent_id: str, completion_ids: list[str]) -> boo
 def test_a_server_killed_under_load_and_started_again(durable: Gateway) -> None:
     """The same workers go on without being restarted; every completion is in one settled batch; the books balance."""
     durable.configure(agents={agent_id: {} for agent_id in AGENTS})
-    durable.plan(seconds=0.2)
     router, worker = durable.start_router(), durable.start_worker()
     durable.ready()
     sent: list[str] = []
     for turn in range(4):
+        durable.plan(seconds=0.2, gate=f"turn-{turn}")
         sent += load(durable, turn)
         wait_until(lambda: any(beat.ended is None for beat in durable.beats()), PATIENCE_S, "heartbeats run")
         durable.server.restart(graceful=turn % 2 == 1)
+        durable.open(f"turn-{turn}")
     sent += load(durable, 4)
     durable.quiet(accepted=len(sent), settled=len(sent))
     beats = durable.beats()
@@ -77,9 +78,12 @@ def test_a_server_killed_under_load_and_started_again(durable: Gateway) -> None:
         assert where.detail == f"{next(b.batch_id for b in beats if completion_id in b.ids)}|ran"
 
 
-def absence(gateway: Gateway, ttl_ms: int, away_s: float) -> None:
-    """A heartbeat starts, the server is away for a while, the heartbeat ends after its return, and it was the only one."""
-    gateway.configure(lease={"ttl_ms": ttl_ms, "renew_ms": ttl_ms // 8, "margin_ms": ttl_ms // 12}, sweep={"young_server_ms": 10_000})
+def absence(gateway: Gateway, away_s: float) -> None:
+    """A heartbeat starts, the server is away for a while, the heartbeat ends after its return, and it was the only one.
+
+    The lease is the default one of 30 s; it is renewed more often, so that a slow machine has the rest of it to start the server.
+    """
+    gateway.configure(lease={"renew_ms": 500, "margin_ms": 500}, sweep={"young_server_ms": 10_000})
     gateway.plan(gate="goes-on")
     gateway.start_router()
     worker, _ = gateway.start_worker(), gateway.start_worker()
@@ -105,14 +109,14 @@ def absence(gateway: Gateway, ttl_ms: int, away_s: float) -> None:
 
 
 def test_a_server_that_is_away_costs_no_running_heartbeat(durable: Gateway) -> None:
-    """Away for half a lease."""
-    absence(durable, ttl_ms=12_000, away_s=6)
+    """Away for a dozen renewals."""
+    absence(durable, away_s=6)
 
 
 @pytest.mark.slow
 def test_a_server_that_is_away_for_twenty_seconds_costs_no_running_heartbeat(durable: Gateway) -> None:
-    """With the default lease of 30 s."""
-    absence(durable, ttl_ms=30_000, away_s=20)
+    """Two thirds of a lease."""
+    absence(durable, away_s=20)
 
 
 def test_a_process_becomes_present_again_however_long_the_server_was_away() -> None:
@@ -142,11 +146,12 @@ def test_doorbells_that_are_lost_are_rung_again(gateway: Gateway) -> None:
     sent = load(gateway, 0)
     wait_until(lambda: gateway.store.ledger.balance().pending == len(sent), PATIENCE_S, "everything is routed")
     gateway.start_worker()
-    lost = 0
-    for turn in range(1, 30):
+    lost = turn = 0
+    while turn < 30 or not lost:  # what a worker is quick enough to take is not lost
+        turn += 1
+        assert turn < 300, "no doorbell was lost"
         sent += load(gateway, turn)
         lost += flush(gateway)
-    wait_until(lambda: flush(gateway) + lost, PATIENCE_S, "a doorbell was lost")
     gateway.quiet(accepted=len(sent), settled=len(sent))
     assert_each_once(gateway.beats(), sent)
     assert_one_at_a_time(gateway.beats())

@@ -93,9 +93,10 @@ def test_a_killed_prefork_worker(gateway: Gateway, record_property: Record) -> N
     record_property("take_over_ms", begun_ms(gateway)[1] - killed_ms)
 
 
+@pytest.mark.slow
 def test_a_holder_that_stood_still_is_refused(gateway: Gateway) -> None:
     """Its command dies with its trust, another worker takes over after the lease; when it goes on, nothing of what it says counts."""
-    first = in_mid_heartbeat(gateway, lease={"ttl_ms": 3000, "renew_ms": 500, "margin_ms": 500})
+    first = in_mid_heartbeat(gateway, lease={"ttl_ms": 10_000, "renew_ms": 500, "margin_ms": 500})
     child, holder = pid_in(gateway.folder / "child"), gateway.running(first.parent)
     holder.signal(signal.SIGSTOP)
     wait_gone(first.pid, child)
@@ -114,16 +115,17 @@ def test_a_holder_that_stood_still_is_refused(gateway: Gateway) -> None:
 @pytest.mark.parametrize("pool_type", ["threads", "prefork"])
 def test_a_leaving_worker_lets_its_heartbeat_finish(gateway: Gateway, pool_type: str) -> None:
     """SIGTERM: what runs ends and settles, nothing new begins there, the exit code is 0."""
-    first = in_mid_heartbeat(gateway, workers=1, pools={"agents": {"pool_type": pool_type, "concurrency": 2}})
+    pools = {"agents": {"pool_type": pool_type, "concurrency": 2}}
+    first = in_mid_heartbeat(gateway, workers=1, pools=pools, lease={"grace_ms": 3_600_000})
     leaving = gateway.workers[-1]
     leaving.signal(signal.SIGTERM)
-    leaving.hears("Warm shutdown")
+    leaving.hears("nothing begins here any more")
     gateway.submit("lab", session="agent:ops:other")
     gateway.open("goes-on")
     assert leaving.ends() == 0
     assert [beat.batch_id for beat in gateway.beats()] == [first.batch_id]
     assert gateway.records() == ["begun", "ran"]
-    assert not gateway.is_present(leaving)
+    wait_until(lambda: not gateway.is_present(leaving), PATIENCE_S, "the server has seen it leave")
     gateway.start_worker()
     gateway.quiet(accepted=4, settled=4)
     assert {beat.attempt for beat in gateway.beats()} == {1}
@@ -156,7 +158,9 @@ def test_workers_that_are_killed_again_and_again_lose_nothing(gateway: Gateway) 
     gateway.plan(seconds=0.1)
     gateway.start_router()
     sent: list[str] = []
-    for storm in range(5):
+    for storm in range(20):
+        if storm >= 5 and any(beat.ended is None for beat in gateway.beats()):
+            break  # a heartbeat may end between our look and the kill
         doomed = gateway.start_worker()
         gateway.ready()
         for n in range(8):

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.exec_process import KEY, WAKE, environment, exec_words, python, read_until, run_exec, start_exec, the_kept
 from tests.support.gates import wait_until
+from tests.support.requests import pid_in
 
 HEAVY = ("celery", "kombu", "redis", "pydantic", "typer", "rich", "uuid6")
 # Writes, in order: what was loaded at the start of the first child, and each heavy module when its import begins.
@@ -186,8 +187,9 @@ def test_what_a_background_process_says_later_still_reaches_a_file(tmp_path: Pat
 
 
 def test_a_background_process_that_never_stops_writing_does_not_hold_us_up(tmp_path: Path) -> None:
-    done = run_exec(tmp_path, *python("import os; os.fork() or os.execvp('sh', ['sh', '-c', 'echo $$ > pid; exec yes']); print('hi')"))
-    os.kill(int(wait_until((tmp_path / "pid").read_text, 30, "its number")), signal.SIGKILL)
+    code = "import os; os.fork() or os.execvp('sh', ['sh', '-c', 'echo $$ > pid; exec yes']); os.write(1, b'hi\\n')"
+    done = run_exec(tmp_path, *python(code))
+    os.kill(pid_in(tmp_path / "pid"), signal.SIGKILL)
     assert done.returncode == 0
     assert b"hi\n" in done.stdout
 

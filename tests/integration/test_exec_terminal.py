@@ -63,13 +63,12 @@ def test_a_program_that_takes_key_by_key_gets_each_at_once_and_none_is_echoed(tm
 
 def test_lines_are_edited_and_echoed_once_and_the_terminal_is_given_back(tmp_path: Path) -> None:
     with screen(tmp_path, shell="@ -- sh -c 'echo ready; read a; echo \"got $a\"'; echo after; read b") as shown:
-        before = shown.local_modes()
         shown.see(b"ready\r\n")
         assert not shown.local_modes() & termios.ICANON, "our terminal passes on every key"
         shown.type(b"worts\x7f\x7fds\r")
         assert shown.see(b"got words\r\n").count(b"wor") == 2, "one echo, one answer"
         shown.see(b"after\r\n")
-        assert shown.local_modes() == before
+        assert shown.local_modes() == shown.modes_before
 
 
 def test_end_of_file_is_typed_as_ever(tmp_path: Path) -> None:

@@ -77,13 +77,13 @@ def test_an_entry_that_was_claimed_too_often_is_set_aside(desk: Desk) -> None:
 def test_finished_fates_are_forgotten_only_when_their_entry_is_certainly_gone(desk: Desk) -> None:
     """By count and age, and never while another router may still hold the entry."""
     first, last = (desk.submit(session_key="agent:ops:main", exit_code=0) for _ in range(2))
-    config = desk.configured(TOML + "[bounds]\nledger_completions = 1\n[routing]\nclaim_idle_ms = 500\n")
+    config = desk.configured(TOML + "[bounds]\nledger_completions = 1\n[routing]\nclaim_idle_ms = 5000\n")
     store = open_store(config, desk.url)
     router = Router(store, config, desk.bells)
     router.drain_inbox()
     loop = RouterLoop(store, config, router)
     assert loop.trim_once() == 0
-    wait_until(lambda: loop.trim_once() == 1, 10, "the hold time to pass")
+    wait_until(lambda: loop.trim_once() == 1, 60, "the hold time to pass", every_s=0.5)
     agent_keys = store.keys.agent("agents", "ops")
     assert store.client.hkeys(agent_keys["fates"]) == [last] != [first]
     store.close()

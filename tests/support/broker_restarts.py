@@ -25,6 +25,7 @@ from tests.support.server import Server
 
 AGENTS = [f"a{n}" for n in range(8)]
 EACH = 5  # completions for each agent and round
+SETTLED_S = 60.0  # a pair of versions that loses completions waits for them in vain, in each round
 BELLS = 400  # doorbells for nothing, so that messages are in flight when the server goes
 
 
@@ -43,9 +44,10 @@ class Tally:
 
 
 def measure(folder: Path, rounds: int, seconds: float) -> Tally:
-    """At most `rounds` rounds, and none begins after `seconds`. Worker processes that died are started again, as a supervisor would.
+    """At most `rounds` rounds, and none but the first two begins after `seconds`.
 
-    Raises AssertionError when a completion was in two batches or an agent had two heartbeats at once.
+    Worker processes that died are started again, as a supervisor would. Raises AssertionError when a completion was in two batches or an
+    agent had two heartbeats at once.
     """
     tally = Tally(version("celery"), version("kombu"))
     began = time.monotonic()
@@ -56,7 +58,7 @@ def measure(folder: Path, rounds: int, seconds: float) -> Tally:
             gateway.plan(seconds=1.0)
             sent: list[str] = []
             for turn in range(rounds):
-                if time.monotonic() - began > seconds:
+                if turn > 1 and time.monotonic() - began > seconds:
                     break
                 sent += one_round(gateway, turn, len(sent))
                 died = bury(gateway)
@@ -87,11 +89,12 @@ def one_round(gateway: Gateway, turn: int, before: int) -> list[str]:
     """Work and doorbells for everybody, the server goes in the middle of it and comes back, and everything has been settled or has died."""
     staff(gateway)
     sent: list[str] = []
+    ran = len(gateway.beats())
     for agent_id in AGENTS:
         fresh = ids(f"{agent_id}.{turn}", EACH)
         gateway.submit(*fresh, session=f"agent:{agent_id}:main")
         sent += fresh
-    wait_until(lambda: any(beat.ended is None for beat in gateway.beats()) or dead(gateway), PATIENCE_S, "heartbeats run")
+    wait_until(lambda: len(gateway.beats()) > ran or dead(gateway), PATIENCE_S, "heartbeats run")
     with program(gateway) as bells:
         for n in range(BELLS):
             bells.send_task(HEARTBEAT, args=(AGENTS[n % len(AGENTS)],), queue=f"wake.agents.{n % 4:02d}", ignore_result=True)
@@ -123,7 +126,7 @@ def bury(gateway: Gateway) -> int:
 def answering(gateway: Gateway) -> int:
     """How many workers answer Celery's ping: their consumers are back."""
     with program(gateway) as asking:
-        return len(asking.control.ping(timeout=1, limit=len(gateway.workers)))
+        return len(asking.control.ping(timeout=5, limit=len(gateway.workers)))
 
 
 def settled(gateway: Gateway, expected: int) -> int:
@@ -133,7 +136,7 @@ def settled(gateway: Gateway, expected: int) -> int:
         return gateway.store.ledger.balance().settled >= expected or bool(dead(gateway))
 
     try:
-        wait_until(at_rest, PATIENCE_S, f"{expected} are settled")
+        wait_until(at_rest, SETTLED_S, f"{expected} are settled")
     except AssertionError as error:
         print(error, file=sys.stderr)
     return gateway.store.ledger.balance().settled

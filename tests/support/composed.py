@@ -19,7 +19,7 @@ from tests.support.gates import wait_until
 from tests.support.sources import ROOT
 
 WORKDIR = ROOT / "examples" / "compose"
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 PASSWORD = "aPasswordOfTheTest"
 LOGIN = "operator:anotherOfTheTest"
 
@@ -39,7 +39,7 @@ class Container:
         return self.log.read_text("utf-8", "replace")
 
     def probe(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, env=self._env, cwd=WORKDIR, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(command, env=self._env, cwd=WORKDIR, capture_output=True, text=True, timeout=60, check=False)
 
     def stop(self) -> int:
         """As the engine does: SIGTERM, and no more patience than stop_grace_period. Its exit code."""

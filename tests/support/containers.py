@@ -28,7 +28,7 @@ from tests.support.gateway import Worker
 
 LOOPBACK = "127.0.0.1"
 SERVER_PORT = 6379
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 
 
 @cache

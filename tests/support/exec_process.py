@@ -16,9 +16,10 @@ WAKE = (sys.executable, "-m", "dispatcher.cli")
 
 
 def environment(url: str | None = None, **more: str) -> dict[str, str]:
-    """The environment of a child: nothing of ours but the server's address."""
+    """The environment of a child: nothing of ours but the server's address, and patience with it."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("WAKE_")}
-    address = {"WAKE_REDIS_URL": url} if url else {}
+    patient = {"WAKE_REDIS_SOCKET_TIMEOUT_MS": "60000", "WAKE_REDIS_CONNECT_TIMEOUT_MS": "60000"}
+    address = {"WAKE_REDIS_URL": url} | patient if url else {}
     return plain | {"PYTHONPATH": str(ROOT)} | address | more
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from dispatcher.core.models import Event, HeartbeatRequest, Intent, Source
 from tests.support.gates import wait_until
 
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 
 
 def request(*, batch_id: str = "b-1", output: str = "", trace: dict[str, str] | None = None, token: int = 7) -> HeartbeatRequest:
@@ -33,6 +33,14 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def read(file: Path) -> bytes:
+    """What /proc says; nothing of a process or thread that has just ended."""
+    try:
+        return file.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def pid_in(file: Path) -> int:

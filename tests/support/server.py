@@ -61,7 +61,7 @@ class Server:
         }
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         self._process = subprocess.Popen([str(server_binary()), *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        wait_until(self._answers, 30, f"the test server in {self.folder} answers")
+        wait_until(self._answers, 60, f"the test server in {self.folder} answers")
 
     def kill(self) -> None:
         """SIGKILL; the data that was synced stays."""
@@ -111,7 +111,7 @@ class Server:
     def _signal_and_reap(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(20)
+            self._process.wait(60)
             self._process = None
 
 

@@ -195,9 +195,9 @@ class Rig:
         channel = self.keys.presence_channel + holder
         with self.client.pubsub() as connection:
             connection.subscribe(channel)
-            wait_until(lambda: self._listeners(channel) == 1, 10, f"{holder} is present")
+            wait_until(lambda: self._listeners(channel) == 1, 60, f"{holder} is present")
             yield
-        wait_until(lambda: self._listeners(channel) == 0, 10, f"{holder} is absent")
+        wait_until(lambda: self._listeners(channel) == 0, 60, f"{holder} is absent")
 
     def _listeners(self, channel: str) -> int:
         return int(self.client.pubsub_numsub(channel)[0][1])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.support.gates import wait_until
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class Screen:
@@ -23,14 +23,20 @@ class Screen:
 
     def __init__(self, folder: Path, line: Sequence[str], env: Mapping[str, str], rows: int = 24, columns: int = 80) -> None:
         self.seen = b""
+        start, prepared = os.pipe()
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             try:
+                os.close(prepared)
+                os.read(start, 1)  # its end: the terminal has its size, and its modes were read
                 os.chdir(folder)
                 os.execvpe(line[0], list(line), dict(env))
             finally:
                 os._exit(127)
         self.resize(rows, columns)
+        self.modes_before = self.local_modes()
+        os.close(start)
+        os.close(prepared)
 
     def __enter__(self) -> Screen:
         return self

@@ -22,7 +22,7 @@ from tests.support.gates import wait_until
 from tests.support.gateway import PATIENCE_S, Gateway, Worker
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER_S = 60
+BROWSER_S = 200
 QUIET = (
     "--headless",
     "--no-sandbox",  # refused as root otherwise
@@ -47,6 +47,7 @@ class Watched(Gateway):
             agents={"ops": {}, "build": {}, "hermit": {}},
             pools={"research": {"agents": ["hermit"], "partitions": 2}},
             lease={"grace_ms": 5000},
+            routing={"interval_ms": 500},  # as by default: a message is faster, and so its task has something to tell
         )
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -69,7 +70,7 @@ class Watched(Gateway):
         return self.ask("GET", path, login)
 
     def ask(self, method: str, path: str, login: str | None = None, body: str | None = None) -> tuple[int, str]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {"Authorization": "Basic " + base64.b64encode(login.encode()).decode()} if login else {}
         try:
             connection.request(method, path, body, headers)

@@ -94,9 +94,7 @@ class _Watch:
                 return self.why
             self.reaper.check()
             self.pump.step(self._patience_s())
-        drained_at = time.monotonic() + DRAIN_S
-        while self.pump.outputs_open and (left_s := drained_at - time.monotonic()) > 0:
-            self.pump.step(left_s)
+        self.pump.drain(DRAIN_S)
         return self.why
 
     def _press_on(self) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import selectors
+import sys
+import termios
+import time
 from types import TracebackType
 
 from workers.runners.gated import GatedCommand
@@ -36,6 +40,10 @@ class Tail:
         return "…" + self._kept[halved:].decode("utf-8", "replace")
 
 
+def _bytes_waiting(pipe: int) -> int:
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
 class Pump:
     """Writes `payload`, keeps the tails of both outputs. Never blocks longer than it is told, however much either side writes."""
 
@@ -52,6 +60,7 @@ class Pump:
         self._selector.register(stdin, selectors.EVENT_WRITE)
         self._selector.register(self._bell, selectors.EVENT_READ)
         self._outputs = {stdout: self.stdout, stderr: self.stderr}
+        self._owed = {stdout: 0, stderr: 0}
         for output in self._outputs:
             self._selector.register(output, selectors.EVENT_READ)
         if command.exit_fd is not None:
@@ -83,6 +92,15 @@ class Pump:
             else:
                 self._write(key.fd)
 
+    def drain(self, patience_s: float) -> None:
+        """After the command's end. What lies in its outputs is its own and is kept, however late we come to it; what a process that it left
+        behind still writes only for `patience_s`."""
+        for output in self._outputs:
+            self._owed[output] = _bytes_waiting(output)
+        until = time.monotonic() + patience_s
+        while self._outputs and ((left_s := until - time.monotonic()) > 0 or any(self._owed[output] > 0 for output in self._outputs)):
+            self.step(max(0.0, left_s))
+
     def _read(self, output: int) -> None:
         try:
             chunk = os.read(output, CHUNK_BYTES)
@@ -90,6 +108,7 @@ class Pump:
             return
         if chunk:
             self._outputs[output].add(chunk)
+            self._owed[output] -= len(chunk)
         else:
             self._selector.unregister(output)
             del self._outputs[output]

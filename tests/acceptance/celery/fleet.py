@@ -66,7 +66,7 @@ def consumed(app: Celery, nodes: int) -> dict[str, list[str]]:
     def ask() -> dict[str, Any]:
         pools.reset()  # every Celery program of a process shares them, and what they hold may have broken with the server
         with Celery("asking", broker=app.conf.broker_url, set_as_current=False) as asking:
-            found = asking.control.inspect(timeout=2, limit=nodes).active_queues() or {}
+            found = asking.control.inspect(timeout=15, limit=nodes).active_queues() or {}
         return found if len(found) == nodes else {}
 
     answers = wait_until(ask, PATIENCE_S, f"{nodes} workers answer")

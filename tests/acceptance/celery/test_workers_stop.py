@@ -58,12 +58,13 @@ def test_a_worker_killed_in_mid_heartbeat(celery_setup: CeleryTestSetup, fleet: 
 
 @pytest.mark.slow
 @TWO
+@pytest.mark.parametrize("tables", [{"lease": {"grace_ms": 3_600_000}}])
 def test_a_warm_stop_lets_the_heartbeat_finish(celery_setup: CeleryTestSetup, fleet: Fleet) -> None:
     """SIGTERM: the heartbeat ends and settles where it began, what came meanwhile runs on the other worker, the exit code is 0."""
     fleet.in_mid_heartbeat()
     holder, other = holder_and_other(celery_setup, fleet)
     holder.kill("SIGTERM")
-    holder.assert_log_exists("Warm shutdown")
+    process_of(holder).hears("nothing begins here any more")
     fleet.open("goes-on")
     fleet.quiet(accepted=3, settled=3)
     assert exit_code(holder) == 0
@@ -95,8 +96,10 @@ def test_a_router_killed_between_deposit_and_acknowledgement(celery_setup: Celer
     """Killed when a deposit shows while its inbox entries are still there, and started again: nothing is lost, nothing doubled."""
     router = celery_setup.worker_cluster[0]
     sent: list[str] = []
-    caught = 0
-    for turn in range(3):
+    caught = turn = 0
+    while turn < 3 or not caught:  # on a slow machine it may be done before we kill it
+        turn += 1
+        assert turn < 20, "the router never died with entries in hand"
         for agent_id in HANDFUL:
             fresh = ids(f"{agent_id}.{turn}", 100)
             fleet.submit(*fresh, session=f"agent:{agent_id}:main")
@@ -106,7 +109,6 @@ def test_a_router_killed_between_deposit_and_acknowledgement(celery_setup: Celer
         caught += fleet.store.ledger.inbox_depth() > 0
         router.restart()
         fleet.quiet(settled=len(sent))
-    assert caught, "the router never died with entries in hand"
     fleet.quiet(accepted=len(sent), settled=len(sent), dead=0)
     assert_each_once(fleet.beats(), sent)
     assert_one_at_a_time(fleet.beats())

@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import tomllib
+from contextlib import suppress
 
 import pytest
 
@@ -130,7 +131,10 @@ def test_colours_only_on_a_terminal_that_wants_them(wake: WakeCli, variables: di
     process = subprocess.Popen([*WAKE, "status"], cwd=wake.folder, env=env, stdout=theirs, stderr=subprocess.DEVNULL)
     os.close(theirs)
     assert process.wait(60) == 1
-    shown = os.read(ours, 65_536).decode()
+    shown = ""
+    with suppress(OSError):  # the end, when nobody holds the other side any more
+        while chunk := os.read(ours, 65_536):
+            shown += chunk.decode()
     os.close(ours)
     assert "not ready" in shown
     assert ("\x1b[31m" in shown) == coloured

@@ -36,7 +36,7 @@ def present(wake: WakeCli, *holders: str) -> Iterator[None]:
     finally:
         for line in lines:
             line.close()
-        wait_until(lambda: not set(holders) & set(wake.store.ledger.presences()), 10, "they are gone")
+        wait_until(lambda: not set(holders) & set(wake.store.ledger.presences()), 60, "they are gone")
 
 
 def beating(wake: WakeCli, *holders: str) -> None:

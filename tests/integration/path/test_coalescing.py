@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.support.beats import assert_each_once, assert_one_at_a_time, ids_of
-from tests.support.gateway import CALLABLE, Gateway, ids
+from tests.support.gates import wait_until
+from tests.support.gateway import CALLABLE, PATIENCE_S, Gateway, ids
 
 
 def burst(gateway: Gateway, record: Callable[[str, object], None], **pool: object) -> None:
@@ -18,7 +21,9 @@ def burst(gateway: Gateway, record: Callable[[str, object], None], **pool: objec
     sent = ids("c", 500)
     answers = gateway.producer.delay_all({"completion_id": i, "session_key": "agent:ops:main", "exit_code": 1, "output": i} for i in sent)
     assert [answer["completion_id"] for answer in answers] == sent
-    assert gateway.producer.fate(sent[-1], 30) == {"fate": "settled"}
+    wait_until(lambda: not gateway.store.ledger.inbox_depth(), PATIENCE_S, "all are routed")
+    routed_ms = gateway.store.ledger.now_ms()
+    assert gateway.producer.fate(sent[-1], PATIENCE_S) == {"fate": "settled"}
     gateway.quiet(accepted=500, settled=500)
     beats = gateway.beats()
     record("heartbeats", len(beats))
@@ -27,8 +32,8 @@ def burst(gateway: Gateway, record: Callable[[str, object], None], **pool: objec
     assert_one_at_a_time(beats)
     assert [beat for beat in beats if beat.attempt > 1] == []
     assert ids_of(beats) == sent  # in the order in which they were accepted
-    # A machine so slow that the burst lasts longer than two heartbeats is given one more for each 200 ms.
-    lasted_ms = answers[-1]["accepted_at_ms"] - answers[0]["accepted_at_ms"]
+    # On a machine so slow that the burst is not routed within two heartbeats, one more for each 200 ms.
+    lasted_ms = routed_ms - answers[0]["accepted_at_ms"]
     assert len(beats) <= max(4, 2 + lasted_ms // 200)
     whole = max(beats, key=lambda beat: len(beat.ids))
     assert whole.events == min(50, len(whole.ids))
@@ -55,6 +60,7 @@ def test_arrivals_during_a_heartbeat_become_one_more(gateway: Gateway) -> None:
     gateway.started(1)
     later = ids("later", 39)
     gateway.submit(*later)
+    wait_until(lambda: gateway.store.ledger.balance().pending == 39, PATIENCE_S, "all are routed")
     gateway.open("first")
     gateway.quiet(settled=40)
     first, second = gateway.beats()
@@ -64,6 +70,8 @@ def test_arrivals_during_a_heartbeat_become_one_more(gateway: Gateway) -> None:
     assert_one_at_a_time([first, second])
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(500)
 def test_a_thousand_agents_interleaved(gateway: Gateway) -> None:
     """3 000 completions, each only in a heartbeat of its own agent and session."""
     gateway.configure(defaults={"runner": CALLABLE, "min_spacing_ms": 0, "flood_starts": 0}, routing={"unknown_agents": "accept"})
@@ -75,7 +83,7 @@ def test_a_thousand_agents_interleaved(gateway: Gateway) -> None:
         gateway.producer.delay_all(
             {"completion_id": f"{agent}.{turn}", "session_key": f"agent:{agent}:main", "exit_code": 1} for agent in agents
         )
-    gateway.quiet(timeout_s=90, accepted=3000, settled=3000)
+    gateway.quiet(timeout_s=400, accepted=3000, settled=3000)
     beats = gateway.beats()
     assert_each_once(beats, [f"{agent}.{turn}" for agent in agents for turn in range(3)])
     assert_one_at_a_time(beats)

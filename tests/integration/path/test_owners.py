@@ -85,7 +85,7 @@ def test_a_foreign_celery_program_reports_a_good_completion(served: Gateway) -> 
     served.foreign(send)
     served.quiet(accepted=2, settled=2)
     assert sorted(i for beat in served.beats() for i in beat.ids) == ["own-id", "task-1"]
-    assert served.producer.fate("task-1", 10) == {"fate": "settled"}
+    assert served.producer.fate("task-1", 60) == {"fate": "settled"}
 
 
 def test_a_key_that_was_bound_later_is_revived_into_one_heartbeat(served: Gateway) -> None:
@@ -192,8 +192,8 @@ def test_quiet_completions_are_recorded_and_wake_nobody(served: Gateway) -> None
     served.producer.delay(completion_id="loud", session_key="agent:ops:main", exit_code=0, output="done")
     served.quiet(accepted=3, suppressed=2, settled=1)
     assert [beat.ids for beat in served.beats()] == [("loud",)]
-    assert served.producer.fate("silent", 10) == {"fate": "suppressed"}
-    assert served.producer.fate("cancelled", 10) == {"fate": "suppressed"}
+    assert served.producer.fate("silent", 60) == {"fate": "suppressed"}
+    assert served.producer.fate("cancelled", 60) == {"fate": "suppressed"}
 
 
 def test_a_producer_that_tries_again_gets_the_first_receipt(served: Gateway) -> None:
