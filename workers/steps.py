@@ -19,13 +19,13 @@ from dispatcher.store.opened import open_store
 from dispatcher.tasks import router
 from workers import task_events, tasks
 from workers.app import serving
-from workers.cadences import Cadences
 from workers.draining import Draining
 from workers.host import current_host
 from workers.presence import Presence, holder_name
 from workers.reloading import Reloading
 from workers.router_loop import RouterLoop
 from workers.sweeper import Sweeper
+from workers.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class AgentSide(bootsteps.StartStopStep):
         self._sweeper = Sweeper(self._store, config, (serving.pool,), Doorbell(tasks.app, config))
         self._presence: Presence | None = None
         self._pulse = Pulse(config.data_dir, holder_name("worker", serving.pool))
-        self._cadences = Cadences(self._store, serving.pool)
+        self._upkeep = Upkeep(self._store, serving.pool, Doorbell(tasks.app, config))
 
     def _round(self) -> None:
         self._pulse.beat()
@@ -52,7 +52,7 @@ class AgentSide(bootsteps.StartStopStep):
     def _use(self, config: Config) -> None:
         if not serving.prefork:
             current_host().use(config)
-        self._cadences.run_soon()
+        self._upkeep.configuration_changed()
 
     def start(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
         if serving.prefork:
@@ -64,10 +64,10 @@ class AgentSide(bootsteps.StartStopStep):
         self._reloading.listen()
         self._sweeper.on_round = self._round
         self._sweeper.start()
-        self._cadences.start()
+        self._upkeep.start()
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
-        self._cadences.stop()
+        self._upkeep.stop()
         self._sweeper.stop()
         self._pulse.stop()
         if self._presence is not None:

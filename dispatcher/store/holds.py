@@ -49,6 +49,16 @@ class Holds:
             ]
         return [(agent_id, pool) for agent_id, pool in bound if self._call(agent_id, pool, "keep", by)]
 
+    def rethink(self, pool: str, ahead_ms: int) -> list[str]:
+        """Has what waits longer than `ahead_ms` from now decided afresh: the rules may be others. Agents to ring."""
+        with unavailable(f"look at what waits in pool={pool}"):
+            seconds, _ = self._client.time()
+            pipe = self._client.pipeline(transaction=False)
+            for slot in range(self._keys.slots):
+                pipe.zrangebyscore(self._keys.pool(slot, pool)["due"], (self.now_ms or int(seconds) * 1000) + ahead_ms, "+inf")
+            waiting = [agent_id for agents in pipe.execute() for agent_id in agents]
+        return [agent_id for agent_id in waiting if self._call(agent_id, pool, "keep", "")]
+
     def all(self) -> list[Hold]:
         """Every hold, those of agents first."""
         pipe = self._client.pipeline(transaction=False)

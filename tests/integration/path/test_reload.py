@@ -114,3 +114,6 @@ def test_pending_work_keeps_its_meaning(gateway: Gateway) -> None:
     assert status is not None
     assert status.pending == 1
     assert status.deferrals["event"][1] == "min-spacing"
+    gateway.configure(agents={"ops": {"min_spacing_ms": 0}})
+    assert reload(gateway).returncode == 0
+    gateway.quiet(settled=2)  # what the new rules let run does not wait for the end of the old deferral

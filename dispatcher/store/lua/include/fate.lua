@@ -10,8 +10,12 @@ local function move_fate(K, id, stage, now, detail)
   set_fate(K, id, stage, revival or '0', entry or '', now, detail)
 end
 
--- end_fate: a final stage; the id becomes trimmable.
+-- end_fate: a final stage; the id becomes trimmable. A tick is forgotten at once: nobody asks for its id, no inbox entry can bring it
+-- again, and a fleet with a cadence would otherwise keep a fate for each of its turns.
 local function end_fate(K, agent, id, stage, now, detail)
+  if string.sub(id, 1, 5) == 'tick:' and string.match(redis.call('HGET', K.fates, id) or '', '^%a+|%d+||') then
+    return redis.call('HDEL', K.fates, id)
+  end
   move_fate(K, id, stage, now, detail)
   redis.call('ZADD', K.finals, now, id)
   redis.call('ZADD', K.trims, 'NX', now, agent)

@@ -1,4 +1,4 @@
-"""Gives every agent of a pool the pending tick that its configuration wants: at the start, after a reload, and now and then."""
+"""What a configuration asks of agents that nobody looks at: the ticks of their cadence, and another decision on what waits long."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dispatcher.config import Config, rules_of
 from dispatcher.core.policy import next_tick
 from dispatcher.core.snapshot import Tick
 from dispatcher.homes import Homes
+from dispatcher.routing import Ringer
 from dispatcher.store.cadences import changes_to
 from dispatcher.store.opened import Store
 from workers.loop import Loop
@@ -16,17 +17,27 @@ from workers.loop import Loop
 log = logging.getLogger(__name__)
 EVERY_S = 300.0
 SOON_S = 5.0
+LONG_MS = 60_000
 
 
-class Cadences(Loop):
-    """The cadence of the agents of one pool. It only sets ticks; the due index brings them up, whoever lives then."""
+class Upkeep(Loop):
+    """The agents of one pool: at the start, after a reload, and the ticks every five minutes."""
 
-    def __init__(self, store: Store, pool: str) -> None:
-        super().__init__("cadences")
-        self._store, self._pool = store, pool
+    def __init__(self, store: Store, pool: str, ringer: Ringer) -> None:
+        super().__init__("upkeep")
+        self._store, self._pool, self._ringer = store, pool, ringer
+        self._changed = True  # for all that this process knows, the configuration is another one than before its start
+
+    def configuration_changed(self) -> None:
+        """Everything is looked at again now."""
+        self._changed = True
+        self.run_soon()
 
     def run_once(self) -> float:
-        """Compares and sets. Sooner again when something changed meanwhile, or an agent is still on its way to this pool."""
+        """Sooner again when something changed meanwhile, or an agent is still on its way to this pool."""
+        if self._changed:
+            self._changed = False
+            self._ringer.ring_all((agent_id, self._pool) for agent_id in self._store.holds.rethink(self._pool, LONG_MS))
         config = current_config()
         pending = dict(self._store.cadences.pending(self._pool))
         wanted = self._wanted(config, pending)
@@ -34,9 +45,8 @@ class Cadences(Loop):
         replies = self._store.cadences.change_all(self._pool, changes)
         done = sum(reply.status == "SET" for reply in replies)
         if done:
-            log.info(
-                "cadence: %d ticks of pool %s set, %d agents have one", done, self._pool, sum(tick is not None for tick in wanted.values())
-            )
+            ticking = sum(tick is not None for tick in wanted.values())
+            log.info("cadence: %d ticks of pool %s set, %d agents have one", done, self._pool, ticking)
         return EVERY_S if done == len(changes) else SOON_S
 
     def _wanted(self, config: Config, pending: dict[str, Tick]) -> dict[str, Tick | None]:
