@@ -132,7 +132,7 @@ def deliver_the_rest(folder: Path, server: Server) -> None:
             run_exec(folder, "--id", f"rest-{time.time_ns()}", "--", "true", url=server.url)
         return not kept(folder)
 
-    wait_until(delivered, 100, "the spool is empty")
+    wait_until(delivered, 200, "the spool is empty")
 
 
 def test_twenty_at_once_with_a_server(tmp_path: Path, server: Server) -> None:
