@@ -12,7 +12,7 @@ PROC = Path("/proc")
 LOOK_AGAIN_S = 0.01
 
 
-def kill_leftovers(batch_id: str, *, token: int | None = None, within_s: float = 2.0) -> int:
+def kill_leftovers(batch_id: str, *, token: int | None = None, within_s: float = 10.0) -> int:
     """Kills the process groups that run an earlier attempt of this batch here, and waits until they are gone, at most `within_s`.
 
     Found by `WAKE_BATCH_ID` in the environment that a process started with (Linux; elsewhere nothing is found), so processes that left the

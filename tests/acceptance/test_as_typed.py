@@ -71,6 +71,7 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
         made.close()
 
 
+@pytest.mark.timeout(900)
 def test_the_readme_as_typed(folder: Folder) -> None:
     first, second, third = TYPED
     assert (first, second) == ("wake init && wake up", "wake exec --session-key agent:main:main -- sleep 1")

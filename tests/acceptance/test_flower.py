@@ -152,7 +152,7 @@ def test_without_the_extra_nothing_starts(tmp_path: Path) -> None:
     hide = "import sys, importlib.util as u; real = u.find_spec; u.find_spec = lambda n, *a: None if n == 'flower' else real(n, *a)"
     run = f"{hide}; from workers.__main__ import main; raise SystemExit(main(['up', '--flower']))"
     done = subprocess.run(
-        [sys.executable, "-c", run], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", run], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 2
     assert "pip install 'wake-dispatcher[flower]'" in done.stderr

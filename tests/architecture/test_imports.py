@@ -16,7 +16,7 @@ HEAVY = {"celery", "kombu", "redis", "pydantic", "pydantic_settings", "typer", "
 def loaded_by(code: str) -> set[str]:
     """The heavy packages that a fresh interpreter has loaded after `code`."""
     script = f"{code}\nimport sys, json; print(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout)) & HEAVY
 

@@ -103,13 +103,13 @@ def test_a_call_whose_connection_broke_is_repeated_once(own_server: Server) -> N
         return next((c["id"] for c in plain.client_list() if "b" in c["flags"] and c["id"] not in killed), None)
 
     def kill() -> None:
-        killed.add(wait_until(waiting, 30, "the call waits") or "")
+        killed.add(wait_until(waiting, 90, "the call waits") or "")
         plain.client_kill_filter(_id=max(killed, key=int))
 
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(client.blpop, ["k"], 50)
         kill()
-        wait_until(waiting, 30, "it waits again")
+        wait_until(waiting, 90, "it waits again")
         plain.lpush("k", "v")
         assert call.result(60) == ("k", "v")
         call = pool.submit(client.blpop, ["k"], 50)

@@ -44,7 +44,7 @@ def client(url: str) -> redis.Redis:
 def kill(server: EmbeddedServer) -> None:
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
-    wait_until(lambda: server.pid is None, 30, "the killed server is gone")
+    wait_until(lambda: server.pid is None, 90, "the killed server is gone")
 
 
 def test_it_is_durable_private_and_not_on_the_network(embedded: EmbeddedServer, data_dir: Path) -> None:

@@ -36,7 +36,7 @@ def test_the_command_starts_before_anything_slow_is_imported(tmp_path: Path) -> 
     (tmp_path / "sitecustomize.py").write_text(WATCHER)
     env = environment(WATCHED=str(tmp_path / "watched"))
     env["PYTHONPATH"] += os.pathsep + str(tmp_path)
-    subprocess.run(exec_words("--", "true"), cwd=tmp_path, env=env, capture_output=True, timeout=60, check=True)
+    subprocess.run(exec_words("--", "true"), cwd=tmp_path, env=env, capture_output=True, timeout=200, check=True)
     first, *later = (tmp_path / "watched").read_text().splitlines()
     assert first == "spawn", "something heavy was loaded, or its import begun, before the command started"
     assert "import pydantic" in later, "the watcher sees imports"
@@ -62,14 +62,14 @@ def test_a_word_comes_through_while_the_command_still_runs(tmp_path: Path) -> No
     with start_exec(tmp_path, *python("print('no newline', end='', flush=True); input()")) as process:
         assert read_until(process.stdout, b"no newline")
         assert process.poll() is None
-        process.communicate(b"\n", timeout=60)
+        process.communicate(b"\n", timeout=200)
     assert process.returncode == 0
 
 
 def test_two_streams_in_one_place_keep_their_order(tmp_path: Path) -> None:
     code = "import os\nfor n in range(2000): os.write(1 + n % 2, b'%d\\n' % n)"
     line = exec_words(*python(code))
-    done = subprocess.run(line, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False)
+    done = subprocess.run(line, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=200, check=False)
     assert done.stdout.splitlines()[:2000] == [b"%d" % n for n in range(2000)]
     assert the_kept(tmp_path)["output"] == "".join(f"{n}\n" for n in range(2000))
 
@@ -136,7 +136,7 @@ def test_the_completion_says_what_ran_where_and_when(tmp_path: Path) -> None:
 
 def test_a_very_long_command_line_is_cut_and_foreign_bytes_in_it_do_no_harm(tmp_path: Path) -> None:
     line = [os.fsencode(word) for word in exec_words("--", "echo", "x" * 10_000)] + [b"\xff\xfe"]
-    done = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, timeout=60, check=True)
+    done = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, timeout=200, check=True)
     assert done.stdout == b"x" * 10_000 + b" \xff\xfe\n"
     command = the_kept(tmp_path)["command"]
     assert (len(command), command[-1]) == (4096, "…")
@@ -147,20 +147,20 @@ def test_a_reader_that_leaves_ends_the_command_as_a_pipe_would(tmp_path: Path) -
         read_until(process.stdout, b"y\ny\n")
         assert process.stdout is not None
         process.stdout.close()
-        assert process.wait(60) == -signal.SIGPIPE
+        assert process.wait(200) == -signal.SIGPIPE
     assert the_kept(tmp_path)["signal"] == "SIGPIPE"
 
 
 def test_output_that_cannot_be_written_ends_the_command_and_is_said(tmp_path: Path) -> None:
     with open("/dev/full", "wb") as full, start_exec(tmp_path, "--", "yes", stdout=full) as process:
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=200)
     assert process.returncode == -signal.SIGPIPE
     assert b"the command's output cannot be written" in stderr
 
 
 def test_a_closed_stdout_does_no_harm(tmp_path: Path) -> None:
     line = ["sh", "-c", '"$@" >&- <&-', "sh", *exec_words("--", "sh", "-c", "echo out; echo err >&2; exit 9")]
-    done = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, timeout=60, check=False)
+    done = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, timeout=200, check=False)
     assert (done.returncode, done.stdout) == (9, b"")
     assert done.stderr.startswith(b"err\n")
 
@@ -172,18 +172,18 @@ def test_a_background_process_does_not_hold_us_up_and_lives_on(tmp_path: Path) -
     assert (done.returncode, done.stdout) == (4, b"hi\n")
     assert the_kept(tmp_path)["output"] == "hi\n"
     (tmp_path / "gate").write_bytes(b"late\n" * 50_000)
-    wait_until((tmp_path / "ended").exists, 30, "the background process ended")
-    wait_until((tmp_path / "ended").read_text, 30, "it wrote how")
+    wait_until((tmp_path / "ended").exists, 90, "the background process ended")
+    wait_until((tmp_path / "ended").read_text, 90, "it wrote how")
     assert (tmp_path / "ended").read_text() == "0\n", "it was killed by its own output"
 
 
 def test_what_a_background_process_says_later_still_reaches_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "gate")
     with open(tmp_path / "log", "ab") as log, start_exec(tmp_path, "--", "sh", "-c", "cat gate & echo hi", stdout=log) as process:
-        process.communicate(timeout=60)
+        process.communicate(timeout=200)
     assert (tmp_path / "log").read_bytes() == b"hi\n"
     (tmp_path / "gate").write_bytes(b"late\n")
-    wait_until(lambda: (tmp_path / "log").read_bytes() == b"hi\nlate\n", 30, "the late word is in the file")
+    wait_until(lambda: (tmp_path / "log").read_bytes() == b"hi\nlate\n", 90, "the late word is in the file")
 
 
 def test_a_background_process_that_never_stops_writing_does_not_hold_us_up(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_background_process_that_never_stops_writing_does_not_hold_us_up(tmp_p
 def test_without_output_the_command_has_our_own_streams(tmp_path: Path) -> None:
     words = ["--no-output", "--", "readlink", "/proc/self/fd/1"]
     with open(tmp_path / "log", "wb") as log, start_exec(tmp_path, *words, stdout=log) as process:
-        process.communicate(timeout=60)
+        process.communicate(timeout=200)
     assert (tmp_path / "log").read_text() == f"{tmp_path / 'log'}\n"
     assert the_kept(tmp_path)["output"] == ""
 
@@ -205,7 +205,7 @@ def test_without_output_the_command_has_our_own_streams(tmp_path: Path) -> None:
 def test_help_shows_an_example_and_loads_no_command_line_library(tmp_path: Path) -> None:
     script = "import sys\nfrom dispatcher.cli import main\ntry: main()\nfinally: print('typer' in sys.modules)"
     line = [sys.executable, "-c", script, "exec", "--help"]
-    done = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=200, check=True)
     assert "wake exec --session-key agent:ops:main -- make test" in done.stdout
     assert done.stdout.endswith("False\n")
 
@@ -222,7 +222,9 @@ def test_help_shows_an_example_and_loads_no_command_line_library(tmp_path: Path)
     ],
 )
 def test_a_wrong_command_line_starts_nothing(tmp_path: Path, words: list[str], complaint: str) -> None:
-    done = subprocess.run([*WAKE, "exec", *words], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [*WAKE, "exec", *words], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=200, check=False
+    )
     assert done.returncode == 2
     assert complaint in done.stderr
     assert os.listdir(tmp_path) == []

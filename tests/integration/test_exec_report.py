@@ -97,7 +97,7 @@ def test_a_completion_that_can_never_be_used_is_set_aside_with_the_reason(tmp_pa
 def test_a_full_inbox_is_met_with_the_spool(tmp_path: Path, server: Server) -> None:
     env = environment(server.url, WAKE_BOUNDS_MAX_INBOX="1")
     runs = [
-        subprocess.run(exec_words("--id", name, "--", "true"), cwd=tmp_path, env=env, capture_output=True, timeout=60, check=True)
+        subprocess.run(exec_words("--id", name, "--", "true"), cwd=tmp_path, env=env, capture_output=True, timeout=200, check=True)
         for name in ("fits", "waits")
     ]
     assert runs[0].stderr == b""
@@ -132,12 +132,12 @@ def deliver_the_rest(folder: Path, server: Server) -> None:
             run_exec(folder, "--id", f"rest-{time.time_ns()}", "--", "true", url=server.url)
         return not kept(folder)
 
-    wait_until(delivered, 100, "the spool is empty")
+    wait_until(delivered, 200, "the spool is empty")
 
 
 def test_twenty_at_once_with_a_server(tmp_path: Path, server: Server) -> None:
     processes = [start_exec(tmp_path, "--id", f"c-{n}", "--", "sh", "-c", f"echo {n}; exit {n}", url=server.url) for n in range(20)]
-    ends = [(process.communicate(timeout=100)[0], process.returncode) for process in processes]
+    ends = [(process.communicate(timeout=200)[0], process.returncode) for process in processes]
     assert ends == [(b"%d\n" % n, n) for n in range(20)]
     deliver_the_rest(tmp_path, server)
     found = [name for name in ids(accepted(server)) if not name.startswith("rest")]
@@ -146,12 +146,12 @@ def test_twenty_at_once_with_a_server(tmp_path: Path, server: Server) -> None:
 
 def test_twenty_at_once_without_one_and_five_at_once_that_deliver_them(tmp_path: Path, server: Server) -> None:
     processes = [start_exec(tmp_path, "--id", f"c-{n}", "--", "sh", "-c", f"exit {n}") for n in range(20)]
-    assert [(process.communicate(timeout=100), process.returncode)[1] for process in processes] == list(range(20))
+    assert [(process.communicate(timeout=200), process.returncode)[1] for process in processes] == list(range(20))
     assert sorted(ids(kept(tmp_path))) == sorted(f"c-{n}" for n in range(20))
 
     processes = [start_exec(tmp_path, "--id", f"d-{n}", "--", "true", url=server.url) for n in range(5)]
     for process in processes:
-        process.communicate(timeout=100)
+        process.communicate(timeout=200)
     deliver_the_rest(tmp_path, server)
     found = [name for name in ids(accepted(server)) if not name.startswith("rest")]
     assert sorted(found) == sorted([f"c-{n}" for n in range(20)] + [f"d-{n}" for n in range(5)]), "each once"
@@ -214,7 +214,7 @@ def test_a_full_disk_is_said_clearly_and_leaves_no_half_file(tmp_path: Path, blo
     """No file may grow, or none beyond its first block: the same as a full disk, but with EFBIG."""
     command = ["sh", "-c", "printf %04000d 7; exit 6"]
     line = ["sh", "-c", f'ulimit -f {blocks}; exec "$@"', "sh", *exec_words("--id", "c", "--", *command)]
-    done = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, timeout=60, check=False)
+    done = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, timeout=200, check=False)
     assert (done.returncode, done.stdout) == (6, b"0" * 3999 + b"7")
     assert b"completion c cannot be kept ([Errno 27] File too large" in done.stderr
     assert b"LOST unless you run: wake submit" in done.stderr

@@ -100,7 +100,7 @@ def test_control_z_stops_the_job_and_fg_goes_on(tmp_path: Path) -> None:
         shown.see(b"prompt-42\r\n")
         shown.type(b"fg\r")
         shown.see(b"echo ready")  # the shell says what goes on
-        wait_until(lambda: not shown.local_modes() & termios.ICANON, 30, "the keys are ours again")
+        wait_until(lambda: not shown.local_modes() & termios.ICANON, 90, "the keys are ours again")
         shown.type(b"words\r")
         shown.see(b"got words\r\n")
         shown.see(b"$ ")
@@ -158,7 +158,7 @@ def test_a_background_process_keeps_the_terminal(tmp_path: Path) -> None:
         shown.see(b"after\r\n")
         (tmp_path / "gate").write_bytes(b"late\n")
         shown.see(b"late")
-        wait_until(lambda: (tmp_path / "ended").exists() and (tmp_path / "ended").read_text(), 30, "it ended")
+        wait_until(lambda: (tmp_path / "ended").exists() and (tmp_path / "ended").read_text(), 90, "it ended")
     assert (tmp_path / "ended").read_text() == "0\n"
     assert the_kept(tmp_path)["output"] == "hi\r\n"
 
@@ -173,7 +173,7 @@ def test_a_terminal_that_is_closed_hangs_up_the_command_and_its_end_is_kept(tmp_
     with screen(tmp_path, "--", "sh", "-c", "echo ready; read line") as shown:
         shown.see(b"ready\r\n")
         shown.hang_up()
-        assert wait_until(lambda: kept(tmp_path), 30, "the completion is kept")[0]["signal"] == "SIGHUP"
+        assert wait_until(lambda: kept(tmp_path), 90, "the completion is kept")[0]["signal"] == "SIGHUP"
 
 
 def test_a_command_does_not_outlive_us_when_we_are_killed(tmp_path: Path) -> None:

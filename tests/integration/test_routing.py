@@ -79,7 +79,7 @@ def test_what_the_producer_says_travels_with_its_wake(desk: Desk) -> None:
     """Key as given, trace, and the unknown fields of a newer producer harm nobody."""
     desk.submit(session_key="AGENT:Ops:main", trace={"traceparent": "00-a"}, priority_of_a_later_release=7)
     desk.router().drain_inbox()
-    wait_until(lambda: isinstance(desk.store.mailbox.acquire("ops", "agents", "h", "n"), Leased), 10, "the window to pass")
+    wait_until(lambda: isinstance(desk.store.mailbox.acquire("ops", "agents", "h", "n"), Leased), 90, "the window to pass")
     acquired = desk.store.mailbox.acquire("ops", "agents", "h", "n")
     assert isinstance(acquired, Leased)
     begun = desk.store.mailbox.begin(acquired.lease, "agent:ops:main", ("event",), 10, 1000)

@@ -188,7 +188,7 @@ def test_at_the_time_limit_the_group_is_killed(has_pidfd: bool, reaper: Reaper, 
     thread, results = in_thread(script, control, reaper, kill_grace_s=0.1)
     pids = pid_in(tmp_path / "pid"), pid_in(tmp_path / "child")
     pass_limit(control)
-    thread.join(60)
+    thread.join(200)
     assert results == [Failed(error="timeout")]
     wait_gone(*pids)
 
@@ -199,7 +199,7 @@ def test_at_the_time_limit_a_command_may_tidy_up(reaper: Reaper, tmp_path: Path)
     thread, results = in_thread(script, control, reaper)
     pid_in(tmp_path / "pid")
     pass_limit(control)
-    thread.join(60)
+    thread.join(200)
     assert results == [Failed(error="timeout", note="tidy")]
 
 
@@ -217,7 +217,7 @@ def test_a_lost_lease_kills_the_group_at_once(reaper: Reaper, tmp_path: Path) ->
     thread, results = in_thread(script, control, reaper)
     pids = pid_in(tmp_path / "pid"), pid_in(tmp_path / "child")
     control.lost.set()
-    thread.join(60)
+    thread.join(200)
     assert results == [Failed(error="lease lost")]
     wait_gone(*pids)
     assert not (tmp_path / "asked").exists()
@@ -232,7 +232,7 @@ def test_a_stop_ends_the_command_and_hands_the_batch_back(reaper: Reaper, tmp_pa
     )
     pid = pid_in(tmp_path / "pid")
     control.stop.set()
-    thread.join(60)
+    thread.join(200)
     assert results == [Cancelled(reason="stop")]
     wait_gone(pid)
 
@@ -246,7 +246,7 @@ def test_a_lease_lost_in_the_grace_of_a_stop_ends_the_grace(reaper: Reaper, tmp_
     control.stop.set()
     pid = pid_in(tmp_path / "asked")
     control.lost.set()
-    thread.join(60)
+    thread.join(200)
     assert results == [Failed(error="lease lost")]
     wait_gone(pid)
 

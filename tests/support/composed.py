@@ -39,7 +39,7 @@ class Container:
         return self.log.read_text("utf-8", "replace")
 
     def probe(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, env=self._env, cwd=WORKDIR, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, env=self._env, cwd=WORKDIR, capture_output=True, text=True, timeout=200, check=False)
 
     def stop(self) -> int:
         """As the engine does: SIGTERM, and no more patience than stop_grace_period. Its exit code."""

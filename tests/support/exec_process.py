@@ -30,7 +30,7 @@ def exec_words(*words: str, key: str = KEY) -> list[str]:
 def run_exec(folder: Path, *words: str, key: str = KEY, url: str | None = None, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Runs it to its end; `words` are options, `--` and the command."""
     line = exec_words(*words, key=key)
-    return subprocess.run(line, cwd=folder, env=environment(url), input=stdin, capture_output=True, timeout=60, check=False)
+    return subprocess.run(line, cwd=folder, env=environment(url), input=stdin, capture_output=True, timeout=200, check=False)
 
 
 def start_exec(

@@ -111,7 +111,7 @@ class Server:
     def _signal_and_reap(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(60)
+            self._process.wait(200)
             self._process = None
 
 

@@ -110,7 +110,7 @@ class WakeCli:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=200,
             check=False,
         )
         return Done(done.returncode, done.stdout, done.stderr)

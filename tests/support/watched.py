@@ -70,7 +70,7 @@ class Watched(Gateway):
         return self.ask("GET", path, login)
 
     def ask(self, method: str, path: str, login: str | None = None, body: str | None = None) -> tuple[int, str]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=200)
         headers = {"Authorization": "Basic " + base64.b64encode(login.encode()).decode()} if login else {}
         try:
             connection.request(method, path, body, headers)

@@ -208,12 +208,12 @@ except OSError as error:
     print(error.strerror)
 """
     words = [sys.executable, "-c", script, str(tmp_path / "spool")]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
     assert done.stdout == "File too large\n"
     assert os.listdir(tmp_path / "spool") == []
 
 
 def test_the_spool_needs_the_standard_library_only() -> None:
     script = "import dispatcher.spool, sys; print(sorted(m for m in ('pydantic', 'redis', 'celery', 'uuid6') if m in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
     assert done.stdout == "[]\n"

@@ -28,7 +28,7 @@ def test_a_worker_of_another_pool_refuses_the_doorbell(celery_setup: CeleryTestS
     lab = celery_setup.worker_cluster[1]
     queue = home_queue(fleet, "ops", "agents")
     name = next(worker for worker in consumed(celery_setup.app, 2) if worker.startswith("lab."))
-    (answer,) = celery_setup.app.control.add_consumer(queue, destination=[name], reply=True, timeout=60, limit=1)
+    (answer,) = celery_setup.app.control.add_consumer(queue, destination=[name], reply=True, timeout=200, limit=1)
     assert answer == {name: {"ok": f"add consumer {queue}"}}
     fleet.submit("c1")
     wait_until(lambda: fleet.store.ledger.balance().pending, PATIENCE_S, "the wake of ops lies in its mailbox")

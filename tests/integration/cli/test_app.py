@@ -130,7 +130,7 @@ def test_colours_only_on_a_terminal_that_wants_them(wake: WakeCli, variables: di
     env = environment(wake.url, TERM="xterm-256color", COLUMNS="80", **variables)
     process = subprocess.Popen([*WAKE, "status"], cwd=wake.folder, env=env, stdout=theirs, stderr=subprocess.DEVNULL)
     os.close(theirs)
-    assert process.wait(60) == 1
+    assert process.wait(200) == 1
     shown = ""
     with suppress(OSError):  # the end, when nobody holds the other side any more
         while chunk := os.read(ours, 65_536):

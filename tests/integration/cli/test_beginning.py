@@ -54,7 +54,7 @@ def test_what_is_written_is_checked_and_runs(empty: WakeCli) -> None:
     checked = empty.json("config", "check", str(folder / "wake.toml"))
     assert checked == {"ok": True, "source": str(folder / "wake.toml"), "agents": ["main", "ops"], "warnings": []}
     asked = request(output="two\nlines").model_dump_json().encode()
-    done = subprocess.run([folder / "heartbeat.py"], input=asked, capture_output=True, timeout=60, check=True)
+    done = subprocess.run([folder / "heartbeat.py"], input=asked, capture_output=True, timeout=200, check=True)
     assert done.stdout.decode().splitlines() == [
         "ops, session agent:ops:main: 1 command(s) of yours ended.",
         "- Exec completed (c-1, code 0)",
@@ -165,4 +165,4 @@ def test_the_example_needs_nothing_but_python(empty: WakeCli) -> None:
     empty.run("init")
     line = [sys.executable, "-I", "-S", "heartbeat.py"]
     asked = request().model_dump_json().encode()
-    subprocess.run(line, input=asked, cwd=empty.folder, env={}, capture_output=True, timeout=60, check=True)
+    subprocess.run(line, input=asked, cwd=empty.folder, env={}, capture_output=True, timeout=200, check=True)

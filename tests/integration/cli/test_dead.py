@@ -226,7 +226,7 @@ def test_drop_asks_on_a_terminal(wake: WakeCli, answer: str, code: int, left: li
             env=environment(wake.url),
             stdin=theirs,
             capture_output=True,
-            timeout=60,
+            timeout=200,
             check=False,
         )
     finally:

@@ -122,7 +122,7 @@ def test_a_probe_loads_no_celery(wake: WakeCli) -> None:
     loaded = "[m for m in sys.modules if m in ('celery', 'kombu')]"
     words = f"import sys; from dispatcher.cli.app import run; code = run(['health']); print(code, {loaded})"
     done = subprocess.run(
-        [sys.executable, "-c", words], cwd=wake.folder, env=environment(wake.url), capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", words], cwd=wake.folder, env=environment(wake.url), capture_output=True, text=True, timeout=200, check=False
     )
     assert done.stdout.splitlines()[-1] == "0 []", done
 

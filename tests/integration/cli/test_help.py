@@ -84,5 +84,5 @@ _wake_completion wake
 echo "${COMPREPLY[@]}"
 """
     env = environment(PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, timeout=200, check=True)
     assert done.stdout.split() == ["flush"]

@@ -50,7 +50,7 @@ def verify(text: str, folder: Path, *, user: bool) -> None:
         (folder / "checked.service").write_text(text)
         line = [analyze, "verify", *(["--user"] if user else []), str(folder / "checked.service")]
         env = os.environ | {"XDG_RUNTIME_DIR": str(folder)}
-        done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=60, check=False)
+        done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=200, check=False)
         assert (done.returncode, done.stderr) == (0, "")
 
 

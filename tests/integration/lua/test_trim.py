@@ -60,7 +60,7 @@ def test_the_newest_of_its_entries_counts(rig: Rig) -> None:
     settled(rig, "c1")
     first = entry_ms(rig, "c1")
     rig.now_ms += rig.limits.dedupe_ms
-    wait_until(lambda: rig.ledger.now_ms() > first, 10, "the server's clock goes on", every_s=0.001)
+    wait_until(lambda: rig.ledger.now_ms() > first, 90, "the server's clock goes on", every_s=0.001)
     rig.wake("c1")
     assert entry_ms(rig, "c1") > first
     assert trim(rig, older_ms=FAR, safe_ms=first + 1) == 0

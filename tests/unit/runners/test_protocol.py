@@ -34,7 +34,7 @@ def test_a_wait_ends_when_a_reason_appears(reason: Why) -> None:
     waiting = threading.Thread(target=lambda: seen.append(control.wait(900)), daemon=True)
     waiting.start()
     {Why.LOST: control.lost, Why.STOP: control.stop}[reason].set()
-    waiting.join(60)
+    waiting.join(200)
     assert seen == [reason]
 
 
@@ -73,25 +73,25 @@ def test_a_listener_is_never_called_after_it_left() -> None:
 
     def callback() -> None:
         entered.set()
-        release.wait(60)
+        release.wait(200)
         left.append("called")
 
     def listen() -> None:
         with signal.calling(callback):
             listening.set()
-            entered.wait(60)
+            entered.wait(200)
         left.append("left")
 
     listening = threading.Event()
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    assert listening.wait(60)
+    assert listening.wait(200)
     setter = threading.Thread(target=signal.set, daemon=True)
     setter.start()
-    assert entered.wait(60)
+    assert entered.wait(200)
     release.set()
-    listener.join(60)
-    setter.join(60)
+    listener.join(200)
+    setter.join(200)
     assert left == ["called", "left"]
 
 

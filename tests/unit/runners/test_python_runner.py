@@ -85,24 +85,24 @@ class Beats:
     @staticmethod
     def cooperative(_: HeartbeatRequest, cancel: threading.Event) -> None:
         Gates.entered.set()
-        assert cancel.wait(60)
+        assert cancel.wait(200)
 
     @staticmethod
     def raises_when_cancelled(_: HeartbeatRequest, cancel: threading.Event) -> None:
         Gates.entered.set()
-        assert cancel.wait(60)
+        assert cancel.wait(200)
         raise KeyError
 
     @staticmethod
     def says_ran(_: HeartbeatRequest, cancel: threading.Event) -> Ran:
         Gates.entered.set()
-        assert cancel.wait(60)
+        assert cancel.wait(200)
         return Ran(note="was nearly done")
 
     @staticmethod
     def stubborn(_: HeartbeatRequest) -> None:
         Gates.entered.set()
-        assert Gates.release.wait(60)
+        assert Gates.release.wait(200)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def in_thread(function: str, control: Control) -> tuple[threading.Thread, list[R
     results: list[RunResult] = []
     thread = threading.Thread(target=lambda: results.append(run(function, control)), daemon=True)
     thread.start()
-    assert Gates.entered.wait(60)
+    assert Gates.entered.wait(200)
     return thread, results
 
 
@@ -197,7 +197,7 @@ def test_when_the_lease_is_lost_the_function_is_told_and_has_failed(function: st
     control = Control(600)
     thread, results = in_thread(function, control)
     control.lost.set()
-    thread.join(60)
+    thread.join(200)
     assert results == [Failed(error="lease lost")]
 
 
@@ -213,7 +213,7 @@ def test_at_a_stop_a_function_that_breaks_off_hands_back_and_one_that_finishes_h
     control = Control(600)
     thread, results = in_thread(function, control)
     control.stop.set()
-    thread.join(60)
+    thread.join(200)
     assert results == [result]
 
 
@@ -226,7 +226,7 @@ def test_a_function_that_takes_no_event_is_waited_for(reason: str, result: RunRe
     thread.join(0.1)
     assert thread.is_alive()
     Gates.release.set()
-    thread.join(60)
+    thread.join(200)
     assert results == [result]
 
 
