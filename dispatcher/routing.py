@@ -17,9 +17,10 @@ from pydantic import ValidationError
 from dispatcher.config import Config
 from dispatcher.core import session_key
 from dispatcher.core.errors import InvalidAddress, StoreUnavailable
-from dispatcher.core.exec_text import clean, exec_wake, is_quiet
-from dispatcher.core.models import Address, DeadReason, ExecCompletion, Intent, Route, tail_of
-from dispatcher.core.policy import RIDER, Rules, due_delay_ms
+from dispatcher.core.exec_text import clean
+from dispatcher.core.models import Address, DeadReason, Route
+from dispatcher.core.policy import Rules, due_delay_ms
+from dispatcher.core.reported import Reported, lane_of, output_of, quiet_reason, read_body, wake_of, without_token
 from dispatcher.core.resolve import Resolved, Via, resolve
 from dispatcher.homes import Homes
 from dispatcher.store.inbox import Claimed, InboxEntry
@@ -106,7 +107,7 @@ class Router:
 
     def _own_all(self, claimed: Claimed, done: Counter[str]) -> list[Routed]:
         """Finds the owner of each; what has none is dead-lettered. A fault that nobody foresaw costs its own entry only."""
-        owned: list[tuple[InboxEntry, ExecCompletion, Address, Via]] = []
+        owned: list[tuple[InboxEntry, Reported, Address, Via]] = []
         routed: list[Routed] = []
         bindings = LazyBindings(self._store)
         pins = self._store.inbox.pinned([e.entry for e in claimed.entries if e.deliveries > 1])
@@ -132,11 +133,11 @@ class Router:
         )
         return routed
 
-    def _owner(self, entry: InboxEntry, bindings: Mapping[str, str], pin: str | None) -> tuple[ExecCompletion, Address, Via]:
+    def _owner(self, entry: InboxEntry, bindings: Mapping[str, str], pin: str | None) -> tuple[Reported, Address, Via]:
         if entry.deliveries > self._config.routing.max_claims:
             said = f"route completion={entry.completion_id}: claimed {entry.deliveries} times, never answered; see the routers' logs"
             raise InvalidAddress(DeadReason.ROUTER_CRASH, said)
-        completion = ExecCompletion.model_validate_json(entry.body)
+        completion = read_body(entry.body)
         if pin:
             # Another router found this owner and may have deposited already; a binding that changed since must not wake a second agent.
             agent_id, _, key = pin.partition("|")
@@ -144,27 +145,25 @@ class Router:
         found = self._resolved(completion.session_key, completion.agent_id, bindings)
         return completion, found.address, found.via
 
-    def _routed(self, entry: InboxEntry, completion: ExecCompletion, address: Address, via: Via, read_at_ms: int) -> Routed:
+    def _routed(self, entry: InboxEntry, completion: Reported, address: Address, via: Via, read_at_ms: int) -> Routed:
         policy = self._config.agent(address.agent_id)
-        quiet = None
-        if is_quiet(completion, policy.notify_empty_success):
-            quiet = "cancelled" if completion.cancelled else "empty-success"
+        quiet = quiet_reason(completion, policy.notify_empty_success)
         deposit = self._deposit(entry, completion, address, via, read_at_ms)  # may move the agent to another pool
         return Routed(entry, self._route(address, via), deposit, quiet)
 
-    def _deposit(self, entry: InboxEntry, completion: ExecCompletion, address: Address, via: Via, read_at_ms: int) -> Deposit:
+    def _deposit(self, entry: InboxEntry, completion: Reported, address: Address, via: Via, read_at_ms: int) -> Deposit:
         agent_id = address.agent_id
-        rides = session_key.is_subagent(address.session_key) and not self._config.agent(agent_id).wake_subagents
-        lane = RIDER if rides else Intent.EVENT.value
+        wake = wake_of(completion, via=via, accepted_at_ms=entry.accepted_at_ms)
+        lane = lane_of(wake, address.session_key, self._config.agent(agent_id).wake_subagents)
         pool, configured = self._homes.settled_home(agent_id)
         return Deposit(
             address=address,
             pool=pool,
             configured=configured,
-            wake=exec_wake(completion, via=via, accepted_at_ms=entry.accepted_at_ms),
+            wake=wake,
             lane=lane,
             delay_ms=due_delay_ms(lane, rules_of(self._config, agent_id)),
-            output=tail_of(completion.output, MAX_STORED_OUTPUT_BYTES),
+            output=output_of(completion, MAX_STORED_OUTPUT_BYTES),
             entry=entry.entry,
             revival=entry.revival,
             read_at_ms=read_at_ms,
@@ -210,7 +209,7 @@ class Router:
             self._store.inbox.acknowledge([(entry, owner, via)])
             return
         letter = {"session_key": key[:1024], "agent_id": agent_id, "message": str(error)[:1000], "dead_at": self._store.ledger.now_ms()}
-        status = self._store.inbox.reject(entry, str(reason), letter)
+        status = self._store.inbox.reject(replace(entry, body=without_token(entry.body)), str(reason), letter)
         if status == "REJECTED":
             done["dead"] += 1
         elif status == "DEAD_FULL":

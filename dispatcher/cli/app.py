@@ -24,6 +24,7 @@ from dispatcher.cli import (
     spooled,
     status,
     tracing,
+    waking,
 )
 from dispatcher.cli.output import complain, document
 from dispatcher.cli.reach import ConfigFile, name_configuration
@@ -76,6 +77,7 @@ GROUPS = (
     beginning,
     processes,
     completions,
+    waking,
     tracing,
     bindings,
     status,

@@ -94,7 +94,7 @@ def tail_of(text: str, max_bytes: int) -> str:
     return raw[-max_bytes:].decode("utf-8", "ignore") if len(raw) > max_bytes else raw.decode("utf-8")
 
 
-def _well_formed(text: object) -> object:
+def well_formed(text: object) -> object:
     """A name or a command line may come from bytes that were no UTF-8; a completion is not refused for that."""
     return text.encode("utf-8", "replace").decode("utf-8") if isinstance(text, str) else text
 
@@ -102,7 +102,10 @@ def _well_formed(text: object) -> object:
 CompletionId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 AgentId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 RawSessionKey = Annotated[str, AfterValidator(_session_key_bytes)]
-ShortText = Annotated[str, BeforeValidator(_well_formed), StringConstraints(max_length=4096)]
+ShortText = Annotated[str, BeforeValidator(well_formed), StringConstraints(max_length=4096)]
+Trace = Annotated[dict[str, Annotated[str, StringConstraints(max_length=1024)]], Field(max_length=8)]
+# Leaves with the inbox entry and in no other way: no dump, no repr and no message has it.
+IngressToken = Annotated[Annotated[str, StringConstraints(max_length=4096)] | None, Field(repr=False, exclude=True)]
 
 
 class Value(BaseModel):
@@ -131,8 +134,9 @@ class ExecCompletion(BaseModel):
     `started_at` and `finished_at` take an aware datetime, an RFC 3339 text or a Unix time. Of `output` the last 64 KiB are kept.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow", hide_input_in_errors=True)
 
+    kind: Literal["exec"] = "exec"
     v: int = Field(SCHEMA_VERSION, ge=1)
     completion_id: CompletionId
     session_key: RawSessionKey = ""
@@ -141,15 +145,16 @@ class ExecCompletion(BaseModel):
     step_id: ShortText | None = None
     command: ShortText | None = None
     exit_code: int | None = None
-    signal: Annotated[str, BeforeValidator(_well_formed), StringConstraints(max_length=32)] | None = None
+    signal: Annotated[str, BeforeValidator(well_formed), StringConstraints(max_length=32)] | None = None
     timed_out: bool = False
     cancelled: bool = False
     output: Annotated[str, AfterValidator(lambda text: tail_of(text, MAX_OUTPUT_BYTES))] = ""
     started_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
     finished_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
     host: ShortText | None = None
-    trace: Annotated[dict[str, Annotated[str, StringConstraints(max_length=1024)]], Field(max_length=8)] | None = None
+    trace: Trace | None = None
     lineage: dict[str, Any] | None = None
+    token: IngressToken = None
 
 
 class Route(Value):
