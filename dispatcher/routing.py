@@ -16,16 +16,18 @@ from pydantic import ValidationError
 
 from dispatcher.config import Config
 from dispatcher.core import session_key
-from dispatcher.core.errors import InvalidAddress, StoreUnavailable
+from dispatcher.core.errors import Forbidden, InvalidAddress, StoreUnavailable, TokenRefused
 from dispatcher.core.exec_text import clean
 from dispatcher.core.models import Address, DeadReason, Route
 from dispatcher.core.policy import Rules, due_delay_ms
 from dispatcher.core.reported import Reported, lane_of, output_of, quiet_reason, read_body, wake_of, without_token
 from dispatcher.core.resolve import Resolved, Via, resolve
+from dispatcher.core.wake_request import WakeRequest
 from dispatcher.homes import Homes
 from dispatcher.store.inbox import Claimed, InboxEntry
 from dispatcher.store.mailbox import Deposit
 from dispatcher.store.opened import Store
+from dispatcher.tokens import REMEDY, Keyring, authorize
 
 log = logging.getLogger(__name__)
 MAX_STORED_OUTPUT_BYTES = 16 * 1024
@@ -75,6 +77,7 @@ class Router:
     def __init__(self, store: Store, config: Config, ringer: Ringer) -> None:
         self._store, self._config, self._ringer = store, config, ringer
         self._homes = Homes(store, config)
+        self._keyring = Keyring(config)
         self._draining = threading.Lock()
         self.on_page: Callable[[], object] = lambda: None  # called after each page of a drain, which may go on for long
         self.consumer = f"{socket.gethostname()}-{os.getpid()}"
@@ -143,7 +146,25 @@ class Router:
             agent_id, _, key = pin.partition("|")
             return completion, Address(agent_id=agent_id, session_key=key), "binding"
         found = self._resolved(completion.session_key, completion.agent_id, bindings)
+        self._authorize(entry, completion, found.agent_id)
         return completion, found.address, found.via
+
+    def _authorize(self, entry: InboxEntry, completion: Reported, agent_id: str) -> None:
+        """Raises InvalidAddress (forbidden). Judged by the time of acceptance: routers may have been away for longer than a token lasts."""
+        if entry.revival > 0:  # an operator's word: whoever revives may write to the store
+            return
+        what = f"route completion={entry.completion_id}"
+        if completion.token is None:
+            if self._config.routing.require_token:
+                raise InvalidAddress(
+                    DeadReason.FORBIDDEN, f"{what}: agent={agent_id} is reported for with a token only, and none came; {REMEDY}"
+                )
+            return
+        try:
+            grant = self._keyring.verify(completion.token, entry.accepted_at_ms / 1000)
+            authorize(grant, agent_id, wake=isinstance(completion, WakeRequest), what=what)
+        except (TokenRefused, Forbidden) as error:
+            raise InvalidAddress(DeadReason.FORBIDDEN, f"{what} agent={agent_id}: {error}") from error
 
     def _routed(self, entry: InboxEntry, completion: Reported, address: Address, via: Via, read_at_ms: int) -> Routed:
         policy = self._config.agent(address.agent_id)

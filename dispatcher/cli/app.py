@@ -23,6 +23,7 @@ from dispatcher.cli import (
     settings,
     spooled,
     status,
+    tokens,
     tracing,
     waking,
 )
@@ -86,6 +87,7 @@ GROUPS = (
     audit,
     dead,
     spooled,
+    tokens,
     settings,
     service,
     completing,

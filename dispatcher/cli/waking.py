@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dispatcher.cli.output import document, say
-from dispatcher.cli.reach import AsJson, ConfigFile, reach
+from dispatcher.cli.reach import AsJson, ConfigFile, reach, token_words
 from dispatcher.core import session_key as keys
 from dispatcher.core.models import Intent
 
@@ -66,9 +65,3 @@ def owner_of(config: Config, agent: str, session: str) -> Resolved:
     bare = session and keys.shape(session) is keys.Shape.LEGACY_OR_ALIAS and keys.valid_agent_id(agent)
     key = keys.qualify(agent.lower(), session, main_key) if bare else session
     return resolve(key, agent, {}, None, config.knows, lambda agent_id: config.agent(agent_id).enabled, main_key)
-
-
-def token_words() -> dict[str, str]:
-    """The token of this environment, as a field of what is handed in; `wake token mint` makes one."""
-    token = os.environ.get("WAKE_INGRESS_TOKEN", "")
-    return {"token": token} if token else {}

@@ -10,7 +10,15 @@ from typing import Any
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from dispatcher.config.agents import AgentPolicy
-from dispatcher.config.sections import BoundsSettings, LeaseSettings, LoggingSettings, RedisSettings, RoutingSettings, SweepSettings
+from dispatcher.config.sections import (
+    BoundsSettings,
+    LeaseSettings,
+    LoggingSettings,
+    RedisSettings,
+    RoutingSettings,
+    SweepSettings,
+    TokenSettings,
+)
 
 PREFIX = "WAKE_"
 DATA_DIR = "WAKE_DATA_DIR"
@@ -25,6 +33,7 @@ class Overridable(BaseSettings):
     redis: RedisSettings
     defaults: AgentPolicy
     routing: RoutingSettings
+    tokens: TokenSettings
     lease: LeaseSettings
     sweep: SweepSettings
     bounds: BoundsSettings

@@ -16,6 +16,7 @@ from dispatcher.config.sections import (
     RedisSettings,
     RoutingSettings,
     SweepSettings,
+    TokenSettings,
 )
 from dispatcher.config.selectors import AgentSelector, PoolName, fold, is_pattern, matching
 from dispatcher.core.session_key import valid_agent_id
@@ -30,6 +31,7 @@ class Config(Section):
     defaults: AgentPolicy = AgentPolicy()
     agents: dict[AgentSelector, AgentPolicy] = Field({}, description="Agent id or pattern -> what differs from [defaults].")
     routing: RoutingSettings = RoutingSettings()
+    tokens: TokenSettings = TokenSettings()
     pools: dict[PoolName, PoolSettings] = Field({}, description="Pool name -> its agents and size.")
     lease: LeaseSettings = LeaseSettings()
     sweep: SweepSettings = SweepSettings()

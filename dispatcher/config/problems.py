@@ -21,6 +21,7 @@ from dispatcher.config.sections import (
     RedisSettings,
     RoutingSettings,
     SweepSettings,
+    TokenSettings,
 )
 
 TABLES: dict[str, type[BaseModel]] = {
@@ -28,6 +29,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "defaults": AgentPolicy,
     "agents": AgentPolicy,
     "routing": RoutingSettings,
+    "tokens": TokenSettings,
     "pools": PoolSettings,
     "lease": LeaseSettings,
     "sweep": SweepSettings,

@@ -51,10 +51,21 @@ class RoutingSettings(Section):
     default_agent: OneAgent | None = Field(None, description="Agent of keys that nothing else resolves. Unset: they become dead letters.")
     unknown_agents: Literal["refuse", "accept"] = Field("refuse", description="What happens to a valid id that the file does not know.")
     bindings: dict[BindingKey, OneAgent] = Field({}, description="Exact session key (not of the form agent:…) -> one agent id.")
+    require_token: bool = Field(
+        False, description="Whether a completion or wake without a token that covers its agent becomes a dead letter `forbidden`."
+    )
     route_batch: int = Field(500, ge=1, le=2_000, description="Inbox entries taken in one step.")
     interval_ms: int = Field(500, ge=10, le=500, description="ms between two looks at the inbox when no message comes.")
     claim_idle_ms: int = Field(6_000, ge=500, le=3_600_000, description="ms after which another router may take over an unanswered entry.")
     max_claims: int = Field(5, ge=1, le=100, description="Claims of an entry without an answer before it is a dead letter `router-crash`.")
+
+
+class TokenSettings(Section):
+    """[tokens]: the keys of ingress tokens. WAKE_TOKEN_KEYS in the environment stands for the files."""
+
+    key_files: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        (), description="Files with keys, one a line; the first key signs, all verify. None: token.keys in data_dir."
+    )
 
 
 class PoolSettings(Section):
