@@ -27,7 +27,7 @@ Model = TypeVar("Model", bound=BaseModel)
 def completion_of(kwargs: Mapping[str, Any]) -> ExecCompletion:
     """The completion that these words describe, with its id fixed. Raises InvalidCompletion, which names every fault."""
     words = dict(kwargs)
-    if not words.get("completion_id"):
+    if words.get("completion_id") in (None, ""):
         words["completion_id"] = _fresh_id(words)
     return _checked(ExecCompletion, words, "completion")
 
@@ -35,7 +35,7 @@ def completion_of(kwargs: Mapping[str, Any]) -> ExecCompletion:
 def wake_request_of(kwargs: Mapping[str, Any]) -> WakeRequest:
     """The wake request that these words describe, with its id fixed. Raises InvalidCompletion, which names every fault."""
     words = dict(kwargs)
-    if not words.get("wake_id"):
+    if words.get("wake_id") in (None, ""):
         words["wake_id"] = new_completion_id()
     return _checked(WakeRequest, words, "wake")
 

@@ -2,7 +2,7 @@
 
 Where the file is looked for: `--config`, the variable WAKE_CONFIG, `./wake.toml`; without any, the defaults hold. Afterwards the
 variables `WAKE_<TABLE>_<KEY>` (`WAKE_REDIS_URL`, `WAKE_LEASE_TTL_MS`, …; tables redis, defaults, routing, tokens, lease, sweep,
-bounds, logging) and `WAKE_DATA_DIR` win over the file. Relative paths count from the file's folder, those in a variable from the
+bounds, http, logging) and `WAKE_DATA_DIR` win over the file. Relative paths count from the file's folder, those in a variable from the
 current one.
 """
 
@@ -11,6 +11,7 @@ from dispatcher.config.loading import load
 from dispatcher.config.model import DEFAULT_POOL, Config
 from dispatcher.config.sections import (
     BoundsSettings,
+    HttpSettings,
     LeaseSettings,
     LoggingSettings,
     PoolSettings,
@@ -26,6 +27,7 @@ __all__ = [
     "BoundsSettings",
     "CommandRunner",
     "Config",
+    "HttpSettings",
     "LeaseSettings",
     "LoggingSettings",
     "PoolSettings",

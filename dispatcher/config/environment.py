@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 from dispatcher.config.agents import AgentPolicy
 from dispatcher.config.sections import (
     BoundsSettings,
+    HttpSettings,
     LeaseSettings,
     LoggingSettings,
     RedisSettings,
@@ -37,6 +38,7 @@ class Overridable(BaseSettings):
     lease: LeaseSettings
     sweep: SweepSettings
     bounds: BoundsSettings
+    http: HttpSettings
     logging: LoggingSettings
 
 

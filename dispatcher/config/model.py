@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr
 from dispatcher.config.agents import AgentPolicy, CommandRunner, Section
 from dispatcher.config.sections import (
     BoundsSettings,
+    HttpSettings,
     LeaseSettings,
     LoggingSettings,
     PoolSettings,
@@ -36,6 +37,7 @@ class Config(Section):
     lease: LeaseSettings = LeaseSettings()
     sweep: SweepSettings = SweepSettings()
     bounds: BoundsSettings = BoundsSettings()
+    http: HttpSettings = HttpSettings()
     logging: LoggingSettings = LoggingSettings()
 
     _source: Path | None = PrivateAttr(None)

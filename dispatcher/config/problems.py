@@ -15,6 +15,7 @@ from dispatcher.config.environment import variable_of
 from dispatcher.config.model import Config
 from dispatcher.config.sections import (
     BoundsSettings,
+    HttpSettings,
     LeaseSettings,
     LoggingSettings,
     PoolSettings,
@@ -34,6 +35,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "lease": LeaseSettings,
     "sweep": SweepSettings,
     "bounds": BoundsSettings,
+    "http": HttpSettings,
     "logging": LoggingSettings,
 }
 RUNNERS: dict[str, type[BaseModel]] = {"command": CommandRunner, "python": PythonRunner}

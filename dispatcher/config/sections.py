@@ -130,6 +130,29 @@ class BoundsSettings(Section):
     request_bytes: int = Field(65_536, ge=1_024, le=16_777_216, description="Bytes of their texts and outputs together.")
 
 
+class HttpSettings(Section):
+    """[http]: the ingress over HTTP, `wake web` or `wake up --http`."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on. Beyond loopback, put TLS before it.")
+    port: int = Field(8377, ge=0, le=65_535, description="Port to listen on; 0 takes a free one and says which.")
+    uds: str | None = Field(None, min_length=1, description="Unix socket instead, relative to the file's folder; for its owner only.")
+    require_token: bool = Field(
+        True, description="Whether every request needs a bearer token. Only on loopback or a socket may it be false."
+    )
+    max_body_bytes: int = Field(4_194_304, ge=1_024, le=67_108_864, description="Bytes of one request's body.")
+    max_batch: int = Field(200, ge=1, le=5_000, description="Completions in one request.")
+    header_timeout_s: float = Field(10, gt=0, le=600, description="s for a request's head to arrive; then the connection is closed.")
+    body_timeout_s: float = Field(30, gt=0, le=600, description="s for its body to arrive.")
+    keep_alive_s: int = Field(15, ge=1, le=600, description="s that a connection may be idle between two requests.")
+    max_wait_s: float = Field(60, ge=0, le=3_600, description="s that a request may wait for a completion to be settled.")
+    max_waiting: int = Field(1_000, ge=1, le=100_000, description="Requests that may wait so at a time.")
+    max_connections: int = Field(1_500, ge=1, le=100_000, description="Connections at a time; more are answered 503.")
+    threads: int = Field(16, ge=1, le=256, description="Calls to the store at a time.")
+    max_queued: int = Field(256, ge=0, le=100_000, description="Requests that may wait for a thread; more are answered 503.")
+    auth_failures: int = Field(20, ge=1, le=100_000, description="Refused tokens of one peer in auth_window_s; more are answered 429.")
+    auth_window_s: float = Field(60, gt=0, le=86_400, description="s that refused tokens are counted over.")
+
+
 class LoggingSettings(Section):
     """[logging]: what router and workers say on standard error, one line per event."""
 

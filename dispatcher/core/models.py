@@ -103,8 +103,9 @@ CompletionId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")
 AgentId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 RawSessionKey = Annotated[str, AfterValidator(_session_key_bytes)]
 ShortText = Annotated[str, BeforeValidator(well_formed), StringConstraints(max_length=4096)]
+# JSON has one kind of number: 1.0 is a whole one.
+Whole = Annotated[int, BeforeValidator(lambda n: int(n) if isinstance(n, float) and n.is_integer() else n)]
 Trace = Annotated[dict[str, Annotated[str, StringConstraints(max_length=1024)]], Field(max_length=8)]
-# Leaves with the inbox entry and in no other way: no dump, no repr and no message has it.
 IngressToken = Annotated[Annotated[str, StringConstraints(max_length=4096)] | None, Field(repr=False, exclude=True)]
 
 
@@ -137,14 +138,14 @@ class ExecCompletion(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="allow", hide_input_in_errors=True)
 
     kind: Literal["exec"] = "exec"
-    v: int = Field(SCHEMA_VERSION, ge=1)
+    v: Whole = Field(SCHEMA_VERSION, ge=1)
     completion_id: CompletionId
     session_key: RawSessionKey = ""
     agent_id: ShortText | None = None
     run_id: ShortText | None = None
     step_id: ShortText | None = None
     command: ShortText | None = None
-    exit_code: int | None = None
+    exit_code: Whole | None = None
     signal: Annotated[str, BeforeValidator(well_formed), StringConstraints(max_length=32)] | None = None
     timed_out: bool = False
     cancelled: bool = False

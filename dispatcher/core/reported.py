@@ -33,7 +33,7 @@ def without_token(body: str) -> str:
     try:
         words = json.loads(body)
     except (ValueError, RecursionError):
-        return body
+        return "" if '"token"' in body else body
     if not isinstance(words, dict) or "token" not in words:
         return body
     del words["token"]

@@ -17,6 +17,7 @@ from dispatcher.core.models import (
     Source,
     Trace,
     Wake,
+    Whole,
     tail_of,
     well_formed,
 )
@@ -37,7 +38,7 @@ class WakeRequest(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="allow", hide_input_in_errors=True)
 
     kind: Literal["wake"] = "wake"
-    v: int = Field(SCHEMA_VERSION, ge=1)
+    v: Whole = Field(SCHEMA_VERSION, ge=1)
     wake_id: CompletionId
     session_key: RawSessionKey = ""
     agent_id: ShortText | None = None
