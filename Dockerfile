@@ -5,7 +5,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY dispatcher ./dispatcher
 COPY workers ./workers
 RUN python -m venv /opt/wake \
- && /opt/wake/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt ".[flower]"
+ && /opt/wake/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt ".[flower,http]"
 
 FROM python:3.11-slim
 COPY --from=build /opt/wake /opt/wake

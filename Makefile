@@ -49,5 +49,5 @@ $(RUNS): pyproject.toml constraints.txt | $(BIN)/python # half of the time that 
 	@touch $@
 
 $(READY): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,flower]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,flower,http]'
 	@touch $(RUNS) $@

@@ -11,7 +11,9 @@ The path of a completion, and the module that knows it:
     store      mailboxes, leases, the due index: one atomic Lua step each
     routing    session key -> exactly one agent; inbox -> mailbox
     doorbell   the message that says "look into your mailbox", and carries nothing
-    app, tasks the Celery side: `exec_completed` for producers, `dispatcher.route` for the router
+    app, tasks the Celery side: `exec_completed` and `wake_requested` for producers, `dispatcher.route` for the router
+    http       the ingress over HTTP
+    tokens     who may report for which agents
     cli        the `wake` command
     workers    (a package beside this one) leases, runs and settles heartbeats
 
@@ -27,12 +29,12 @@ from dispatcher.core.errors import InboxFull, InvalidCompletion, StoreUnavailabl
 
 TYPE_CHECKING = False  # importing typing would double what `wake exec` costs before the user's command starts
 if TYPE_CHECKING:
-    from dispatcher.tasks import CompletionResult, exec_completed
+    from dispatcher.tasks import CompletionResult, exec_completed, wake_requested
 
-__all__ = ["CompletionResult", "InboxFull", "InvalidCompletion", "StoreUnavailable", "__version__", "exec_completed"]
+__all__ = ["CompletionResult", "InboxFull", "InvalidCompletion", "StoreUnavailable", "__version__", "exec_completed", "wake_requested"]
 __version__ = "0.1.0"
 
-_LAZY = ("CompletionResult", "exec_completed")
+_LAZY = ("CompletionResult", "exec_completed", "wake_requested")
 
 
 def __getattr__(name: str) -> object:

@@ -72,7 +72,7 @@ def producer_settings() -> dict[str, Any]:
     return base_settings(config, expected_url(config), "inbox") | {
         "task_queues": [Queue(queue, routing_key=queue)],
         "task_default_queue": queue,
-        "task_routes": {names.EXEC_COMPLETED: {"queue": queue}, names.ROUTE: {"queue": queue}},
+        "task_routes": {name: {"queue": queue} for name in (names.EXEC_COMPLETED, names.WAKE_REQUESTED, names.ROUTE)},
     }
 
 

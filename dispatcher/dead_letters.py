@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from dispatcher.config import Config
 from dispatcher.core import session_key
 from dispatcher.core.errors import InvalidAddress, NotRevived, UnknownCompletion
-from dispatcher.core.models import DeadLetter, ExecCompletion, Intent, Route, Wake
-from dispatcher.core.rules import RIDER
+from dispatcher.core.models import DeadLetter, Route, Wake
+from dispatcher.core.reported import lane_of, read_body
 from dispatcher.routing import Ringer, Router
 from dispatcher.store.letters import Record, wake_of
 from dispatcher.store.mailbox import Deposit
@@ -79,7 +79,7 @@ class DeadLetters:
 
     def _revive_ownerless(self, letter: DeadLetter, record: Record) -> Route:
         try:
-            completion = ExecCompletion.model_validate_json(record["body"])
+            completion = read_body(record["body"])
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False, include_input=False))
             raise NotRevived(f"revive completion={letter.completion_id}: nobody can use it ({faults}); drop it") from None
@@ -120,14 +120,13 @@ class DeadLetters:
             self._ringer.ring_all([(owner, home[0])])
 
     def _put(self, record: Record, wake: Wake, route: Route, home: tuple[str, str], entry: str, revival: int) -> Reply:
-        rides = session_key.is_subagent(route.address.session_key) and not self._config.agent(route.address.agent_id).wake_subagents
-        lane = Intent.EVENT.value if record["intent"] == RIDER else str(record["intent"])
+        policy = self._config.agent(route.address.agent_id)
         deposit = Deposit(
             address=route.address,
             pool=home[0],
             configured=home[1],
             wake=wake.model_copy(update={"via": route.via}),
-            lane=RIDER if rides else lane,
+            lane=lane_of(wake, route.address.session_key, policy.wake_subagents, policy.max_lineage_depth),
             delay_ms=0,
             output=record["output"],
             entry=entry,

@@ -6,6 +6,7 @@ import socket
 from hashlib import blake2b
 
 EXEC_COMPLETED = "dispatcher.exec_completed"
+WAKE_REQUESTED = "dispatcher.wake_requested"
 ROUTE = "dispatcher.route"
 HEARTBEAT = "workers.heartbeat"
 

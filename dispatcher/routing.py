@@ -16,16 +16,18 @@ from pydantic import ValidationError
 
 from dispatcher.config import Config, rules_of
 from dispatcher.core import session_key
-from dispatcher.core.errors import InvalidAddress, StoreUnavailable
-from dispatcher.core.exec_text import clean, exec_wake, quiet_reason
+from dispatcher.core.errors import Forbidden, InvalidAddress, StoreUnavailable, TokenRefused
+from dispatcher.core.exec_text import clean
 from dispatcher.core.guards import due_delay_ms
-from dispatcher.core.models import Address, DeadReason, ExecCompletion, Intent, Route, tail_of
+from dispatcher.core.models import Address, DeadReason, Intent, Route
+from dispatcher.core.reported import Reported, lane_of, output_of, quiet_reason, read_body, wake_of, without_token
 from dispatcher.core.resolve import Resolved, Via, resolve
-from dispatcher.core.rules import DEEP, RIDER
+from dispatcher.core.wake_request import WakeRequest
 from dispatcher.homes import Homes
 from dispatcher.store.inbox import Claimed, InboxEntry
 from dispatcher.store.mailbox import Deposit
 from dispatcher.store.opened import Store
+from dispatcher.tokens import REMEDY, Keyring, authorize
 
 log = logging.getLogger(__name__)
 MAX_STORED_OUTPUT_BYTES = 16 * 1024
@@ -62,6 +64,7 @@ class Router:
     def __init__(self, store: Store, config: Config, ringer: Ringer) -> None:
         self._store, self._config, self._ringer = store, config, ringer
         self._homes = Homes(store, config)
+        self._keyring = Keyring(config)
         self._draining = threading.Lock()
         self.on_page: Callable[[], object] = lambda: None  # called after each page of a drain, which may go on for long
         self.consumer = f"{socket.gethostname()}-{os.getpid()}"
@@ -94,7 +97,7 @@ class Router:
 
     def _own_all(self, claimed: Claimed, done: Counter[str]) -> list[Routed]:
         """Finds the owner of each; what has none is dead-lettered. A fault that nobody foresaw costs its own entry only."""
-        owned: list[tuple[InboxEntry, ExecCompletion, Address, Via]] = []
+        owned: list[tuple[InboxEntry, Reported, Address, Via]] = []
         routed: list[Routed] = []
         bindings = LazyBindings(self._store)
         pins = self._store.inbox.pinned([e.entry for e in claimed.entries if e.deliveries > 1])
@@ -120,30 +123,46 @@ class Router:
         )
         return routed
 
-    def _owner(self, entry: InboxEntry, bindings: Mapping[str, str], pin: str | None) -> tuple[ExecCompletion, Address, Via]:
+    def _owner(self, entry: InboxEntry, bindings: Mapping[str, str], pin: str | None) -> tuple[Reported, Address, Via]:
         if entry.deliveries > self._config.routing.max_claims:
             said = f"route completion={entry.completion_id}: claimed {entry.deliveries} times, never answered; see the routers' logs"
             raise InvalidAddress(DeadReason.ROUTER_CRASH, said)
-        completion = ExecCompletion.model_validate_json(entry.body)
+        completion = read_body(entry.body)
         if pin:
             # Another router found this owner and may have deposited already; a binding that changed since must not wake a second agent.
             agent_id, _, key = pin.partition("|")
             return completion, Address(agent_id=agent_id, session_key=key), "binding"
         found = self._resolved(completion.session_key, completion.agent_id, bindings)
+        self._authorize(entry, completion, found.agent_id)
         return completion, found.address, found.via
 
-    def _routed(self, entry: InboxEntry, completion: ExecCompletion, address: Address, via: Via, read_at_ms: int) -> Routed:
+    def _authorize(self, entry: InboxEntry, completion: Reported, agent_id: str) -> None:
+        """Raises InvalidAddress (forbidden). Judged by the time of acceptance: routers may have been away for longer than a token lasts."""
+        if entry.revival > 0:  # an operator's word: whoever revives may write to the store
+            return
+        what = f"route completion={entry.completion_id}"
+        if completion.token is None:
+            if self._config.routing.require_token:
+                raise InvalidAddress(
+                    DeadReason.FORBIDDEN, f"{what}: agent={agent_id} is reported for with a token only, and none came; {REMEDY}"
+                )
+            return
+        try:
+            grant = self._keyring.verify(completion.token, entry.accepted_at_ms / 1000)
+            authorize(grant, agent_id, wake=isinstance(completion, WakeRequest), what=what)
+        except (TokenRefused, Forbidden) as error:
+            raise InvalidAddress(DeadReason.FORBIDDEN, f"{what} agent={agent_id}: {error}") from error
+
+    def _routed(self, entry: InboxEntry, completion: Reported, address: Address, via: Via, read_at_ms: int) -> Routed:
         policy = self._config.agent(address.agent_id)
         quiet = quiet_reason(completion, policy.notify)
         deposit = self._deposit(entry, completion, address, via, read_at_ms)  # may move the agent to another pool
         return Routed(entry, self._route(address, via), deposit, quiet)
 
-    def _deposit(self, entry: InboxEntry, completion: ExecCompletion, address: Address, via: Via, read_at_ms: int) -> Deposit:
+    def _deposit(self, entry: InboxEntry, completion: Reported, address: Address, via: Via, read_at_ms: int) -> Deposit:
         agent_id = address.agent_id
-        rides = session_key.is_subagent(address.session_key) and not self._config.agent(agent_id).wake_subagents
-        wake, rules = exec_wake(completion, via=via, accepted_at_ms=entry.accepted_at_ms), rules_of(self._config, agent_id)
-        too_deep = wake.lineage is not None and wake.lineage.depth > rules.max_lineage_depth
-        lane = RIDER if rides else DEEP if too_deep else Intent.EVENT.value
+        wake, rules = wake_of(completion, via=via, accepted_at_ms=entry.accepted_at_ms), rules_of(self._config, agent_id)
+        lane = lane_of(wake, address.session_key, self._config.agent(agent_id).wake_subagents, rules.max_lineage_depth)
         pool, configured = self._homes.settled_home(agent_id)
         return Deposit(
             address=address,
@@ -154,7 +173,7 @@ class Router:
             delay_ms=due_delay_ms(lane, rules),
             quiet_ms=rules.quiet_ms if lane == Intent.EVENT else 0,
             max_wait_ms=rules.max_wait_ms,
-            output=tail_of(completion.output, MAX_STORED_OUTPUT_BYTES),
+            output=output_of(completion, MAX_STORED_OUTPUT_BYTES),
             entry=entry.entry,
             revival=entry.revival,
             read_at_ms=read_at_ms,
@@ -201,7 +220,7 @@ class Router:
             self._store.inbox.acknowledge([(entry, owner, via)])
             return
         letter = {"session_key": key[:1024], "agent_id": agent_id, "message": str(error)[:1000], "dead_at": self._store.ledger.now_ms()}
-        status = self._store.inbox.reject(entry, str(reason), letter)
+        status = self._store.inbox.reject(replace(entry, body=without_token(entry.body)), str(reason), letter)
         if status == "REJECTED":
             done["dead"] += 1
         elif status == "DEAD_FULL":

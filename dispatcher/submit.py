@@ -6,33 +6,48 @@ import json
 import logging
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from dispatcher import names
 from dispatcher.app import app, current_store, use_config
 from dispatcher.core.errors import InvalidCompletion
 from dispatcher.core.identity import derive_completion_id, new_completion_id, payload_digest
 from dispatcher.core.models import ExecCompletion, Receipt
+from dispatcher.core.reported import Reported, body_of
+from dispatcher.core.wake_request import WakeRequest
 from dispatcher.store.inbox import Submission
 
 log = logging.getLogger(__name__)
 MAX_UNUSABLE_CHARS = 256 * 1024
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def completion_of(kwargs: Mapping[str, Any]) -> ExecCompletion:
     """The completion that these words describe, with its id fixed. Raises InvalidCompletion, which names every fault."""
     words = dict(kwargs)
-    if not words.get("completion_id"):
+    if words.get("completion_id") in (None, ""):
         words["completion_id"] = _fresh_id(words)
+    return _checked(ExecCompletion, words, "completion")
+
+
+def wake_request_of(kwargs: Mapping[str, Any]) -> WakeRequest:
+    """The wake request that these words describe, with its id fixed. Raises InvalidCompletion, which names every fault."""
+    words = dict(kwargs)
+    if words.get("wake_id") in (None, ""):
+        words["wake_id"] = new_completion_id()
+    return _checked(WakeRequest, words, "wake")
+
+
+def _checked(model: type[Model], words: Mapping[str, Any], name: str) -> Model:
     try:
-        return ExecCompletion.model_validate(words)
+        return model.model_validate(words)
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'completion'}: {e['msg']}" for e in error.errors(include_url=False, include_input=False)
+            f"{'.'.join(map(str, e['loc'])) or name}: {e['msg']}" for e in error.errors(include_url=False, include_input=False)
         )
-        raise InvalidCompletion(f"submit completion={str(words['completion_id'])[:200]!r}: {faults}; nothing was written") from None
+        raise InvalidCompletion(f"submit {name}={str(words[f'{name}_id'])[:200]!r}: {faults}; nothing was written") from None
 
 
 def _fresh_id(words: Mapping[str, Any]) -> str:
@@ -43,9 +58,9 @@ def _fresh_id(words: Mapping[str, Any]) -> str:
     return new_completion_id()
 
 
-def submission_of(completion: ExecCompletion) -> Submission:
-    """The completion as it is written."""
-    return Submission(completion.completion_id, payload_digest(completion), completion.model_dump_json(exclude_defaults=True))
+def submission_of(reported: Reported) -> Submission:
+    """The completion or wake as it is written."""
+    return Submission(reported.completion_id, payload_digest(reported), body_of(reported))
 
 
 def submit_completion(kwargs: Mapping[str, Any], config_path: str | None = None) -> Receipt:
@@ -58,9 +73,16 @@ def submit_completion(kwargs: Mapping[str, Any], config_path: str | None = None)
     return submit(completion_of(kwargs))
 
 
-def submit(completion: ExecCompletion) -> Receipt:
-    """As `submit_completion`, for a completion that was checked already."""
-    receipt, announce = current_store().inbox.submit(submission_of(completion))
+def submit_wake(kwargs: Mapping[str, Any], config_path: str | None = None) -> Receipt:
+    """Accepts one wake that somebody asks for: the fields of `WakeRequest`. As `submit_completion` in all else."""
+    if config_path:
+        use_config(config_path)
+    return submit(wake_request_of(kwargs))
+
+
+def submit(reported: Reported) -> Receipt:
+    """As `submit_completion`, for what was checked already."""
+    receipt, announce = current_store().inbox.submit(submission_of(reported))
     if announce:
         announce_inbox()
     return receipt
@@ -68,7 +90,8 @@ def submit(completion: ExecCompletion) -> Receipt:
 
 def submit_unusable(words: Mapping[str, Any], completion_id: str) -> Receipt:
     """Keeps what a foreign program sent and nobody can use: accepted, so that it becomes a dead letter with its reason."""
-    body = json.dumps(words, default=str)[:MAX_UNUSABLE_CHARS]
+    kept = {name: value for name, value in words.items() if name not in ("token", "kind")}  # it must not be read as anything else
+    body = json.dumps(kept, default=str)[:MAX_UNUSABLE_CHARS]
     receipt, announce = current_store().inbox.submit(Submission(completion_id, blake2b(body.encode(), digest_size=16).hexdigest(), body))
     if announce:
         announce_inbox()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,14 +13,18 @@ from dispatcher import names
 from dispatcher.app import app, current_config, current_store
 from dispatcher.causes import inherited_lineage
 from dispatcher.core.errors import InboxFull, InvalidCompletion, StoreUnavailable
+from dispatcher.core.reported import Reported
 from dispatcher.doorbell import Doorbell
 from dispatcher.result import CompletionResult
 from dispatcher.routing import Router
-from dispatcher.submit import completion_of, submit, submit_unusable
+from dispatcher.submit import completion_of, submit, submit_unusable, wake_request_of
 
 
 class SubmittingTask(Task):
     """A task whose publish is durable: the inbox entry first, the message that makes a router look second."""
+
+    id_field = "completion_id"
+    read: Callable[[Mapping[str, Any]], Reported] = staticmethod(completion_of)
 
     def delay(self, *args: Any, **kwargs: Any) -> CompletionResult:
         """Reports a finished exec. Takes the fields of `ExecCompletion` as keywords; without `completion_id` it gets one.
@@ -33,32 +37,57 @@ class SubmittingTask(Task):
     def apply_async(
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, task_id: str | None = None, **options: Any
     ) -> CompletionResult:
-        """As `delay`. `task_id` stands for a missing `completion_id`. A later time is refused: when an agent runs is its policy's."""
+        """As `delay`. `task_id` stands for a missing id. A later time is refused: when an agent runs is its policy's."""
         if args:
-            raise InvalidCompletion("submit: exec_completed takes keywords only, as in .delay(session_key=…, exit_code=…, output=…)")
+            raise InvalidCompletion(f"submit: {self.name.partition('.')[2]} takes keywords only, as in .delay(session_key=…)")
         if options.get("countdown") is not None or options.get("eta") is not None:
             raise InvalidCompletion("submit: countdown and eta are not supported; a completion is reported when it happened")
         words = dict(kwargs or {})
-        if task_id and not words.get("completion_id"):
-            words["completion_id"] = task_id
+        if task_id and not words.get(self.id_field):
+            words[self.id_field] = task_id
         if "lineage" not in words and (lineage := inherited_lineage()):
             words["lineage"] = lineage
-        completion = completion_of(words)
-        return CompletionResult(completion.completion_id, self.app, submit(completion))
+        reported = self.read(words)
+        return CompletionResult(reported.completion_id, self.app, submit(reported))
+
+    def submit_raw(self, args: Sequence[Any], words: dict[str, Any]) -> dict[str, Any]:
+        """What a raw `send_task` carries is submitted by the router that runs it; its task id stands for a missing id."""
+        task_id = self.request.id
+        try:
+            receipt = submit(self.read({self.id_field: task_id} | words)) if not args else None
+            receipt = receipt or submit_unusable({"args": args} | words, task_id)
+        except InvalidCompletion:
+            receipt = submit_unusable(words, task_id)
+        except (InboxFull, StoreUnavailable) as error:
+            raise Reject(error, requeue=True) from error
+        return {self.id_field: receipt.completion_id, "duplicate": receipt.duplicate}
+
+
+class WakingTask(SubmittingTask):
+    """As SubmittingTask, for a wake that somebody asks for."""
+
+    id_field = "wake_id"
+    read = staticmethod(wake_request_of)
+
+    def delay(self, *args: Any, **kwargs: Any) -> CompletionResult:
+        """Asks for a turn of one agent. Takes the fields of `WakeRequest` as keywords; without `wake_id` it gets one.
+
+        Returns and raises as `exec_completed.delay`.
+        """
+        return self.apply_async(args, kwargs)
 
 
 # acks_late: the message of a foreign producer is the only copy until its body has submitted it.
 @app.task(name=names.EXEC_COMPLETED, shared=False, base=SubmittingTask, bind=True, acks_late=True, reject_on_worker_lost=True)
-def exec_completed(self: Task, *args: Any, **words: Any) -> dict[str, Any]:
+def exec_completed(self: SubmittingTask, *args: Any, **words: Any) -> dict[str, Any]:
     """Runs only for a raw `send_task` by a program without our class. Weaker: until it runs, the message is the only copy."""
-    try:
-        receipt = submit(completion_of({"completion_id": self.request.id} | words)) if not args else None
-        receipt = receipt or submit_unusable({"args": args} | words, self.request.id)
-    except InvalidCompletion:
-        receipt = submit_unusable(words, self.request.id)
-    except (InboxFull, StoreUnavailable) as error:
-        raise Reject(error, requeue=True) from error
-    return {"completion_id": receipt.completion_id, "duplicate": receipt.duplicate}
+    return self.submit_raw(args, words)
+
+
+@app.task(name=names.WAKE_REQUESTED, shared=False, base=WakingTask, bind=True, acks_late=True, reject_on_worker_lost=True)
+def wake_requested(self: WakingTask, *args: Any, **words: Any) -> dict[str, Any]:
+    """As `exec_completed`, for a wake that somebody asks for."""
+    return self.submit_raw(args, words)
 
 
 @app.task(name=names.ROUTE, shared=False)
@@ -73,4 +102,4 @@ def router() -> Router:
     return Router(current_store(), current_config(), Doorbell(app, current_config()))
 
 
-__all__ = ["CompletionResult", "exec_completed", "route", "router"]
+__all__ = ["CompletionResult", "exec_completed", "route", "router", "wake_requested"]

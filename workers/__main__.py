@@ -1,4 +1,4 @@
-"""`python -P -m workers worker|up|flower`: what the `wake` command becomes for its long-running subcommands."""
+"""`python -P -m workers worker|up|flower|web`: what the `wake` command becomes for its long-running subcommands."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dispatcher.core.errors import ConfigError, InvalidAddress, LayoutMismatch, 
 from workers.flower import ADDRESS, PORT, run_flower
 from workers.launch import Options, run
 from workers.supervisor import run_up
+from workers.web import run_web
 
 EXIT_USAGE, EXIT_UNREACHABLE = 2, 75
 
@@ -18,7 +19,7 @@ def main(arguments: list[str]) -> int:
     """The exit code: 0 after a drain, 2 for a configuration that cannot work, 75 without a server."""
     parser = argparse.ArgumentParser(prog="wake")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("up", "worker", "flower"):
+    for name in ("up", "worker", "flower", "web"):
         command = commands.add_parser(name)
         command.add_argument("--config")
         if name == "worker":
@@ -29,6 +30,11 @@ def main(arguments: list[str]) -> int:
         elif name == "up":
             command.add_argument("--flower", action="store_true")
             command.add_argument("--flower-port", type=int, default=PORT)
+            command.add_argument("--http", action="store_true")
+        elif name == "web":
+            command.add_argument("--host")
+            command.add_argument("--port", type=int)
+            command.add_argument("--uds")
         else:
             command.add_argument("--port", type=int, default=PORT)
             command.add_argument("--address", default=ADDRESS)
@@ -37,7 +43,10 @@ def main(arguments: list[str]) -> int:
         if given.config:
             use_config(given.config)
         if given.command == "up":
-            return run_up(given.flower_port if given.flower else None)
+            return run_up(given.flower_port if given.flower else None, http=given.http)
+        if given.command == "web":
+            run_web(given.host, given.port, given.uds)
+            return 0
         if given.command == "flower":
             run_flower(given.port, given.address)
             return 0

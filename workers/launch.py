@@ -14,6 +14,7 @@ from dispatcher.app import current_config, current_store, forget_current
 from dispatcher.config import Config
 from dispatcher.core.errors import ConfigError, StoreUnavailable
 from dispatcher.names import inbox_queue, pool_queues
+from dispatcher.tokens import Keyring
 from workers import logs
 
 log = logging.getLogger("wake")
@@ -42,6 +43,10 @@ def run(options: Options) -> None:
     config = current_config()
     await_server("worker")
     if options.route:
+        keyring = Keyring(config)
+        keyring.keys()  # a fault in them is told now, not by the first token
+        if config.routing.require_token:
+            keyring.require("worker --route with [routing] require_token")
         _consume(None, [inbox_queue(config.redis.prefix)], "threads", options.concurrency or ROUTER_THREADS)
         return
     pool = pool_of_agent(options.agent, config) if options.agent else options.pool or "agents"

@@ -19,6 +19,7 @@ from dispatcher.store.opened import open_store
 from workers import logs
 from workers.flower import require_flower
 from workers.launch import SUPERVISED, follow_supervisor
+from workers.web import require_http
 
 log = logging.getLogger("wake")
 CHECK_S = 0.2
@@ -78,12 +79,13 @@ class Child:
 class Supervisor:
     """The processes of one `wake up`."""
 
-    def __init__(self, config: Config, flower_port: int | None = None) -> None:
+    def __init__(self, config: Config, flower_port: int | None = None, *, http: bool = False) -> None:
         self._config = config
         self._server = EmbeddedServer(config.data_dir) if config.redis_url() is None else None
         self._router = Child("router", ["worker", "--route"])
         self._workers = [Child(f"worker {pool}", ["worker", "--pool", pool]) for pool in config.pool_names()]
         self._flower = [] if flower_port is None else [Child("flower", ["flower", "--port", str(flower_port)])]
+        self._ingress = [Child("http", ["web"])] if http else []
         self._stop = threading.Event()
 
     def run(self) -> int:
@@ -94,7 +96,7 @@ class Supervisor:
         if self._server is not None:
             log.info("server: %s", self._server.start())
             forget_current()
-        children = [self._router, *self._workers]
+        children = [self._router, *self._workers, *self._ingress]
         announced = False
         while not self._stop.is_set():
             self._check_server()
@@ -109,7 +111,7 @@ class Supervisor:
 
     def _asked_to_stop(self, *_: object) -> None:
         if self._stop.is_set():  # asked again: no patience left
-            for child in [self._router, *self._workers, *self._flower]:
+            for child in [self._router, *self._workers, *self._ingress, *self._flower]:
                 child.signal(signal.SIGKILL)
         self._stop.set()
 
@@ -146,7 +148,7 @@ class Supervisor:
         """Workers first, so that the router and the server still serve their last words."""
         log.info("draining; again to stop at once")
         deadline = time.monotonic() + self._config.lease.grace_ms / 1000 + EXTRA_GRACE_S
-        for group in (self._workers, [self._router, *self._flower]):
+        for group in ([*self._ingress, *self._workers], [self._router, *self._flower]):
             for child in group:
                 child.signal(signal.SIGTERM)
             for child in group:
@@ -159,10 +161,12 @@ class Supervisor:
         log.info("stopped")
 
 
-def run_up(flower_port: int | None = None) -> int:
-    """`wake up` with the configuration of this process, and with Flower if it gets a port."""
+def run_up(flower_port: int | None = None, *, http: bool = False) -> int:
+    """`wake up` with the configuration of this process, with Flower if it gets a port, and with the ingress over HTTP."""
     if flower_port is not None:
         require_flower("up --flower")
+    if http:
+        require_http("up --http", current_config())
     follow_supervisor()
     logs.install()
-    return Supervisor(current_config(), flower_port).run()
+    return Supervisor(current_config(), flower_port, http=http).run()

@@ -9,13 +9,13 @@ from celery.app.events import Events
 from celery.events.dispatcher import EventDispatcher
 from celery.worker.request import Request
 
-from dispatcher.tasks import exec_completed
+from dispatcher.tasks import exec_completed, wake_requested
 
 HIDDEN = "(not shown)"
 
 
 class DiscreetRequest(Request):
-    """A raw `exec_completed` of a foreign producer carries a command and its output; neither events nor `inspect` repeat them."""
+    """A raw message of a foreign producer carries a command and its output, or a token; neither events nor `inspect` repeat them."""
 
     @property
     def argsrepr(self) -> str:
@@ -55,4 +55,5 @@ def install(*apps: Celery) -> None:
     """For these applications and this process. Before a worker starts."""
     for app in apps:
         app.events_cls = LosslessEvents
-    exec_completed.Request = DiscreetRequest
+    for task in (exec_completed, wake_requested):
+        task.Request = DiscreetRequest

@@ -24,7 +24,9 @@ from dispatcher.cli import (
     settings,
     spooled,
     status,
+    tokens,
     tracing,
+    waking,
 )
 from dispatcher.cli.output import complain, document
 from dispatcher.cli.reach import ConfigFile, name_configuration
@@ -78,6 +80,7 @@ GROUPS = (
     processes,
     reloading,
     completions,
+    waking,
     tracing,
     bindings,
     status,
@@ -86,6 +89,7 @@ GROUPS = (
     audit,
     dead,
     spooled,
+    tokens,
     settings,
     service,
     completing,

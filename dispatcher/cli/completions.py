@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dispatcher.cli.output import complain, document, say, table
-from dispatcher.cli.reach import AsJson, ConfigFile, configuration, reach
+from dispatcher.cli.reach import AsJson, ConfigFile, configuration, reach, token_words
 from dispatcher.core import session_key as keys
 from dispatcher.core.errors import InvalidAddress, StoreUnavailable
 
@@ -47,7 +47,7 @@ def submit(
     reach(config, writes=True)
     words = {"session_key": session_key, "completion_id": completion_id, "exit_code": exit_code, "output": output or None}
     words |= {"agent_id": agent, "run_id": run_id, "step_id": step_id}
-    given = {name: value for name, value in words.items() if value is not None}
+    given = {name: value for name, value in words.items() if value is not None} | token_words()
     receipt = submit_completion(given | ({"lineage": lineage} if (lineage := inherited_lineage()) else {}))
     if as_json:
         document(receipt.model_dump())

@@ -28,6 +28,7 @@ Standard input, output, signals and the exit code are COMMAND's own.
   --json             one JSON document on standard output; what COMMAND writes goes to standard error
   -h, --help         this text
 
+A token in WAKE_INGRESS_TOKEN goes with the report; it is needed where [routing] require_token is set.
 If the server cannot be reached, the completion is kept in <data_dir>/spool and delivered by the next 'wake exec' or 'wake spool flush'.
 Exit code: COMMAND's; 128+N when signal N ended it; 127 not found; 126 not executable; 2 usage.
 

@@ -133,6 +133,7 @@ def completion(options: Options, code: int, output: str, started_s: float, finis
         "finished_at": datetime.fromtimestamp(finished_s, UTC).isoformat(),
         "host": os.uname().nodename,
         "lineage": _lineage(),
+        "token": os.environ.get("WAKE_INGRESS_TOKEN") or None,
     }
     return {name: value for name, value in kwargs.items() if value is not None}
 

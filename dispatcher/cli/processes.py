@@ -16,12 +16,14 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(worker)
     app.command()(flower)
+    app.command()(web)
     app.command(name="exec", add_help_option=False)(exec_)
 
 
 def up(
     flower: Annotated[bool, typer.Option("--flower", help="Run Flower too: http://127.0.0.1:5555, behind a password.")] = False,
     flower_port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of Flower.")] = 5555,
+    http: Annotated[bool, typer.Option("--http", help="Take completions over HTTP too, as [http] says.")] = False,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -34,9 +36,38 @@ def up(
     Examples:
       wake up
       wake up --flower
+      wake up --http
     """
     configuration(config)
-    _become(["up", "--flower", "--flower-port", str(flower_port)] if flower else ["up"], as_json)
+    words = ["up", "--flower", "--flower-port", str(flower_port)] if flower else ["up"]
+    _become([*words, "--http"] if http else words, as_json)
+
+
+def web(
+    host: Annotated[str | None, typer.Option(help="Address instead of [http] host.", show_default=False)] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Port instead of [http] port.", show_default=False)] = None,
+    uds: Annotated[str | None, typer.Option(metavar="PATH", help="Listen on this Unix socket instead.", show_default=False)] = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take completions and wakes over HTTP, for programs that speak neither Celery nor Redis. Needs the extra `http`.
+
+    On loopback, and with a bearer token for every request, unless [http] says otherwise; `wake token keygen` first.
+    /openapi.json says what it takes, docs/http.md how to use it.
+
+    \b
+    Examples:
+      wake web
+      wake web --port 9000
+      wake web --uds /run/wake/http.sock
+    """
+    if uds is not None and (host is not None or port is not None):
+        raise typer.BadParameter("give --uds, or --host and --port")
+    configuration(config)
+    words = ["web"]
+    for name, value in (("--host", host), ("--port", port), ("--uds", uds if uds is None else os.path.abspath(uds))):
+        words += [name, str(value)] if value is not None else []
+    _become(words, as_json)
 
 
 def flower(

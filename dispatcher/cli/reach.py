@@ -71,3 +71,9 @@ def reach(config_path: str | None, *, writes: bool = False) -> Reach:
     if writes:
         check_layout(store.client, store.keys)
     return Reach(config, store)
+
+
+def token_words() -> dict[str, str]:
+    """The token of this environment, as a field of what is handed in; `wake token mint` makes one."""
+    token = os.environ.get("WAKE_INGRESS_TOKEN", "")
+    return {"token": token} if token else {}

@@ -1,8 +1,9 @@
 """wake.toml and the environment: validated as a whole, every field with unit, range and default. Read when asked, never at import.
 
 Where the file is looked for: `--config`, the variable WAKE_CONFIG, `./wake.toml`; without any, the defaults hold. Afterwards the
-variables `WAKE_<TABLE>_<KEY>` (`WAKE_REDIS_URL`, `WAKE_LEASE_TTL_MS`, …; tables redis, defaults, routing, lease, sweep, caps,
-bounds, logging) and `WAKE_DATA_DIR` win over the file. Relative paths count from the file's folder, in a variable from the current one.
+variables `WAKE_<TABLE>_<KEY>` (`WAKE_REDIS_URL`, `WAKE_LEASE_TTL_MS`, …; tables redis, defaults, routing, tokens, lease, sweep, caps,
+bounds, http, logging) and `WAKE_DATA_DIR` win over the file. Relative paths count from the file's folder, those in a variable from the
+current one.
 """
 
 from dispatcher.config.agents import AgentPolicy, CommandRunner, PythonRunner, Runner
@@ -12,12 +13,14 @@ from dispatcher.config.rules import rules_of
 from dispatcher.config.sections import (
     BoundsSettings,
     CapsSettings,
+    HttpSettings,
     LeaseSettings,
     LoggingSettings,
     PoolSettings,
     RedisSettings,
     RoutingSettings,
     SweepSettings,
+    TokenSettings,
 )
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "CapsSettings",
     "CommandRunner",
     "Config",
+    "HttpSettings",
     "LeaseSettings",
     "LoggingSettings",
     "PoolSettings",
@@ -35,6 +39,7 @@ __all__ = [
     "RoutingSettings",
     "Runner",
     "SweepSettings",
+    "TokenSettings",
     "load",
     "rules_of",
 ]

@@ -13,11 +13,13 @@ from dispatcher.config.agents import AgentPolicy
 from dispatcher.config.sections import (
     BoundsSettings,
     CapsSettings,
+    HttpSettings,
     LeaseSettings,
     LoggingSettings,
     RedisSettings,
     RoutingSettings,
     SweepSettings,
+    TokenSettings,
 )
 
 PREFIX = "WAKE_"
@@ -33,10 +35,12 @@ class Overridable(BaseSettings):
     redis: RedisSettings
     defaults: AgentPolicy
     routing: RoutingSettings
+    tokens: TokenSettings
     lease: LeaseSettings
     sweep: SweepSettings
     caps: CapsSettings
     bounds: BoundsSettings
+    http: HttpSettings
     logging: LoggingSettings
 
 

@@ -11,12 +11,14 @@ from dispatcher.config.agents import AgentPolicy, CommandRunner, Section
 from dispatcher.config.sections import (
     BoundsSettings,
     CapsSettings,
+    HttpSettings,
     LeaseSettings,
     LoggingSettings,
     PoolSettings,
     RedisSettings,
     RoutingSettings,
     SweepSettings,
+    TokenSettings,
 )
 from dispatcher.config.selectors import AgentSelector, PoolName, fold, is_pattern, matching
 from dispatcher.core.rules import Rules
@@ -32,11 +34,13 @@ class Config(Section):
     defaults: AgentPolicy = AgentPolicy()
     agents: dict[AgentSelector, AgentPolicy] = Field({}, description="Agent id or pattern -> what differs from [defaults].")
     routing: RoutingSettings = RoutingSettings()
+    tokens: TokenSettings = TokenSettings()
     pools: dict[PoolName, PoolSettings] = Field({}, description="Pool name -> its agents and size.")
     lease: LeaseSettings = LeaseSettings()
     sweep: SweepSettings = SweepSettings()
     caps: CapsSettings = CapsSettings()
     bounds: BoundsSettings = BoundsSettings()
+    http: HttpSettings = HttpSettings()
     logging: LoggingSettings = LoggingSettings()
 
     _source: Path | None = PrivateAttr(None)

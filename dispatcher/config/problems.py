@@ -16,12 +16,14 @@ from dispatcher.config.model import Config
 from dispatcher.config.sections import (
     BoundsSettings,
     CapsSettings,
+    HttpSettings,
     LeaseSettings,
     LoggingSettings,
     PoolSettings,
     RedisSettings,
     RoutingSettings,
     SweepSettings,
+    TokenSettings,
 )
 
 TABLES: dict[str, type[BaseModel]] = {
@@ -29,11 +31,13 @@ TABLES: dict[str, type[BaseModel]] = {
     "defaults": AgentPolicy,
     "agents": AgentPolicy,
     "routing": RoutingSettings,
+    "tokens": TokenSettings,
     "pools": PoolSettings,
     "lease": LeaseSettings,
     "sweep": SweepSettings,
     "caps": CapsSettings,
     "bounds": BoundsSettings,
+    "http": HttpSettings,
     "logging": LoggingSettings,
 }
 RUNNERS: dict[str, type[BaseModel]] = {"command": CommandRunner, "python": PythonRunner}

@@ -51,10 +51,21 @@ class RoutingSettings(Section):
     default_agent: OneAgent | None = Field(None, description="Agent of keys that nothing else resolves. Unset: they become dead letters.")
     unknown_agents: Literal["refuse", "accept"] = Field("refuse", description="What happens to a valid id that the file does not know.")
     bindings: dict[BindingKey, OneAgent] = Field({}, description="Exact session key (not of the form agent:…) -> one agent id.")
+    require_token: bool = Field(
+        False, description="Whether a completion or wake without a token that covers its agent becomes a dead letter `forbidden`."
+    )
     route_batch: int = Field(500, ge=1, le=2_000, description="Inbox entries taken in one step.")
     interval_ms: int = Field(500, ge=10, le=500, description="ms between two looks at the inbox when no message comes.")
     claim_idle_ms: int = Field(6_000, ge=500, le=3_600_000, description="ms after which another router may take over an unanswered entry.")
     max_claims: int = Field(5, ge=1, le=100, description="Claims of an entry without an answer before it is a dead letter `router-crash`.")
+
+
+class TokenSettings(Section):
+    """[tokens]: the keys of ingress tokens. WAKE_TOKEN_KEYS in the environment stands for the files."""
+
+    key_files: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        (), description="Files with keys, one a line; the first key signs, all verify. None: token.keys in data_dir."
+    )
 
 
 class PoolSettings(Section):
@@ -128,6 +139,29 @@ class BoundsSettings(Section):
     runner_output_bytes: int = Field(65_536, ge=0, le=16_777_216, description="Bytes kept of what a runner's command prints.")
     request_events: int = Field(50, ge=1, le=5_000, description="Newest completions shown verbatim to a heartbeat.")
     request_bytes: int = Field(65_536, ge=1_024, le=16_777_216, description="Bytes of their texts and outputs together.")
+
+
+class HttpSettings(Section):
+    """[http]: the ingress over HTTP, `wake web` or `wake up --http`."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on. Beyond loopback, put TLS before it.")
+    port: int = Field(8377, ge=0, le=65_535, description="Port to listen on; 0 takes a free one and says which.")
+    uds: str | None = Field(None, min_length=1, description="Unix socket instead, relative to the file's folder; for its owner only.")
+    require_token: bool = Field(
+        True, description="Whether every request needs a bearer token. Only on loopback or a socket may it be false."
+    )
+    max_body_bytes: int = Field(4_194_304, ge=1_024, le=67_108_864, description="Bytes of one request's body.")
+    max_batch: int = Field(200, ge=1, le=5_000, description="Completions in one request.")
+    header_timeout_s: float = Field(10, gt=0, le=600, description="s for a request's head to arrive; then the connection is closed.")
+    body_timeout_s: float = Field(30, gt=0, le=600, description="s for its body to arrive.")
+    keep_alive_s: int = Field(15, ge=1, le=600, description="s that a connection may be idle between two requests.")
+    max_wait_s: float = Field(60, ge=0, le=3_600, description="s that a request may wait for a completion to be settled.")
+    max_waiting: int = Field(1_000, ge=1, le=100_000, description="Requests that may wait so at a time.")
+    max_connections: int = Field(1_500, ge=1, le=100_000, description="Connections at a time; more are answered 503.")
+    threads: int = Field(16, ge=1, le=256, description="Calls to the store at a time.")
+    max_queued: int = Field(256, ge=0, le=100_000, description="Requests that may wait for a thread; more are answered 503.")
+    auth_failures: int = Field(20, ge=1, le=100_000, description="Refused tokens of one peer in auth_window_s; more are answered 429.")
+    auth_window_s: float = Field(60, gt=0, le=86_400, description="s that refused tokens are counted over.")
 
 
 class LoggingSettings(Section):

@@ -36,6 +36,14 @@ class IdConflict(InvalidCompletion):
     """The completion id is known with another session key or payload; it is no duplicate. Nothing was written."""
 
 
+class TokenRefused(WakeError):
+    """A token is not valid: not ours, expired, or signed with a key that is not known. The message never repeats it."""
+
+
+class Forbidden(WakeError):
+    """A valid token does not cover the agent that would be woken, or does not allow wakes."""
+
+
 class InboxFull(WakeError):
     """The inbox is at its bound; nothing was written. Try again after `retry_after_s` seconds."""
 

@@ -10,11 +10,12 @@ from typing import Any
 from uuid6 import uuid7
 
 from dispatcher.core.errors import InvalidCompletion
-from dispatcher.core.models import ExecCompletion
+from dispatcher.core.reported import Reported
 from dispatcher.core.session_key import canonical
+from dispatcher.core.wake_request import WakeRequest
 
-# `trace` belongs to one try of the producer and `v` to its release; neither makes it another completion.
-_NOT_PAYLOAD = frozenset({"completion_id", "session_key", "agent_id", "trace", "lineage", "v"})
+# `trace`, `lineage` and `token` belong to one try of the producer and `v` to its release; none of them makes it another completion.
+_NOT_PAYLOAD = frozenset({"completion_id", "wake_id", "session_key", "agent_id", "trace", "lineage", "token", "v", "kind"})
 
 
 def new_completion_id() -> str:
@@ -34,8 +35,8 @@ def derive_completion_id(session_key: str, run_id: str, step_id: str) -> str:
     return _digest(list(parts.values()), 20)
 
 
-def payload_digest(completion: ExecCompletion) -> str:
-    """Short hash of what was reported: canonical session key, agent and payload without id and trace; 32 hex digits.
+def payload_digest(completion: Reported) -> str:
+    """Short hash of what was reported: kind, canonical session key, agent and payload without id and trace; 32 hex digits.
 
     Equal for retries of one value, whatever the spelling of the key or the time zone of its times. Raises InvalidCompletion for an
     unknown field that is not JSON.
@@ -43,7 +44,8 @@ def payload_digest(completion: ExecCompletion) -> str:
     payload = {name: _utc(value) for name, value in completion if name not in _NOT_PAYLOAD and value is not None}
     agent_id = (completion.agent_id or "").strip().lower()
     try:
-        return _digest([canonical(completion.session_key), agent_id, payload], 16)
+        kind = ["wake"] if isinstance(completion, WakeRequest) else []
+        return _digest([canonical(completion.session_key), agent_id, payload, *kind], 16)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidCompletion(f"submit {completion.completion_id}: a field is not JSON ({error}); send what JSON can hold") from error
 

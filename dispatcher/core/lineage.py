@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from dispatcher.core.models import ExecCompletion, Lineage, Wake
+from dispatcher.core.models import Lineage, Wake
 
 VARIABLE = "WAKE_LINEAGE"  # in the environment of a running heartbeat: <depth>:<agent>:<root>
 
 
-def lineage_of(completion: ExecCompletion) -> Lineage:
+class Reported(Protocol):
+    """A completion, or a wake that somebody asks for."""
+
+    @property
+    def completion_id(self) -> str: ...
+    @property
+    def lineage(self) -> dict[str, Any] | None: ...
+
+
+def lineage_of(completion: Reported) -> Lineage:
     """As its producer says it; one that says nothing usable begins a chain of its own."""
     try:
         return Lineage.model_validate(completion.lineage) if completion.lineage else Lineage(root=completion.completion_id)

@@ -40,7 +40,7 @@ def tail_of(text: str, max_bytes: int) -> str:
     return raw[-max_bytes:].decode("utf-8", "ignore") if len(raw) > max_bytes else raw.decode("utf-8")
 
 
-def _well_formed(text: object) -> object:
+def well_formed(text: object) -> object:
     """A name or a command line may come from bytes that were no UTF-8; a completion is not refused for that."""
     return text.encode("utf-8", "replace").decode("utf-8") if isinstance(text, str) else text
 
@@ -48,7 +48,11 @@ def _well_formed(text: object) -> object:
 CompletionId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 AgentId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 RawSessionKey = Annotated[str, AfterValidator(_session_key_bytes)]
-ShortText = Annotated[str, BeforeValidator(_well_formed), StringConstraints(max_length=4096)]
+ShortText = Annotated[str, BeforeValidator(well_formed), StringConstraints(max_length=4096)]
+# JSON has one kind of number: 1.0 is a whole one.
+Whole = Annotated[int, BeforeValidator(lambda n: int(n) if isinstance(n, float) and n.is_integer() else n)]
+Trace = Annotated[dict[str, Annotated[str, StringConstraints(max_length=1024)]], Field(max_length=8)]
+IngressToken = Annotated[Annotated[str, StringConstraints(max_length=4096)] | None, Field(repr=False, exclude=True)]
 
 
 class Value(BaseModel):
@@ -77,25 +81,27 @@ class ExecCompletion(BaseModel):
     `started_at` and `finished_at` take an aware datetime, an RFC 3339 text or a Unix time. Of `output` the last 64 KiB are kept.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow", hide_input_in_errors=True)
 
-    v: int = Field(SCHEMA_VERSION, ge=1)
+    kind: Literal["exec"] = "exec"
+    v: Whole = Field(SCHEMA_VERSION, ge=1)
     completion_id: CompletionId
     session_key: RawSessionKey = ""
     agent_id: ShortText | None = None
     run_id: ShortText | None = None
     step_id: ShortText | None = None
     command: ShortText | None = None
-    exit_code: int | None = None
-    signal: Annotated[str, BeforeValidator(_well_formed), StringConstraints(max_length=32)] | None = None
+    exit_code: Whole | None = None
+    signal: Annotated[str, BeforeValidator(well_formed), StringConstraints(max_length=32)] | None = None
     timed_out: bool = False
     cancelled: bool = False
     output: Annotated[str, AfterValidator(lambda text: tail_of(text, MAX_OUTPUT_BYTES))] = ""
     started_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
     finished_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
     host: ShortText | None = None
-    trace: Annotated[dict[str, Annotated[str, StringConstraints(max_length=1024)]], Field(max_length=8)] | None = None
+    trace: Trace | None = None
     lineage: dict[str, Any] | None = None
+    token: IngressToken = None
 
 
 class Lineage(Value):

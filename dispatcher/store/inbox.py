@@ -75,6 +75,14 @@ class Inbox:
 
     def submit_all(self, submissions: Sequence[Submission], now_ms: int = 0) -> list[tuple[Receipt, bool]]:
         """As `submit`, in one round trip. Raises the error of the first that was refused; those before and after it stand."""
+        answers = self.submit_each(submissions, now_ms)
+        for answer in answers:
+            if isinstance(answer, IdConflict | InboxFull):
+                raise answer
+        return [answer for answer in answers if isinstance(answer, tuple)]
+
+    def submit_each(self, submissions: Sequence[Submission], now_ms: int = 0) -> list[tuple[Receipt, bool] | IdConflict | InboxFull]:
+        """As `submit_all`; what was refused has its error in its place."""
         limits = self._limits
         calls = [
             Call(
@@ -180,7 +188,7 @@ class Inbox:
             return self._caller.call("drop_inbox", self._keys.inbox, id=completion_id).status == "DROPPED"
 
 
-def _receipt(completion_id: str, reply: Reply) -> tuple[Receipt, bool]:
+def _receipt(completion_id: str, reply: Reply) -> tuple[Receipt, bool] | IdConflict | InboxFull:
     match reply.status:
         case "ACCEPTED":
             entry, at, announce = reply.rest
@@ -188,12 +196,12 @@ def _receipt(completion_id: str, reply: Reply) -> tuple[Receipt, bool]:
         case "DUPLICATE":
             return Receipt(completion_id=completion_id, entry_id=reply.rest[0], accepted_at_ms=int(reply.rest[1]), duplicate=True), False
         case "ID_CONFLICT":
-            raise IdConflict(
+            return IdConflict(
                 f"submit completion={completion_id}: this id was accepted with another session key or payload (id-conflict); "
                 "give every exec an id of its own"
             )
         case _:
-            raise InboxFull(f"submit completion={completion_id}: the inbox holds {reply.rest[0]} entries, its bound; try again later", 5.0)
+            return InboxFull(f"submit completion={completion_id}: the inbox holds {reply.rest[0]} entries, its bound; try again later", 5.0)
 
 
 def _entry(entry: str, deliveries: int, fields: list[str]) -> InboxEntry:

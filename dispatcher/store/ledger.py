@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dispatcher.core import session_key
@@ -84,15 +84,7 @@ class Ledger:
     def where(self, completion_id: str) -> Whereabouts | None:
         """The fate of one completion, or None if the id is unknown, or forgotten after its retention."""
         with unavailable(f"look up completion={completion_id}"):
-            seen = self._client.hget(self._keys.inbox["seen"], completion_id)
-            if not seen:
-                return self._where_tick(completion_id)
-            _, at, _, _, state, agent_id, via = seen.split("|")
-            if state in ("dead", "dropped"):
-                return Whereabouts(completion_id, Fate(state), None, None, None, int(at), None, via)
-            if state == "accepted":
-                return Whereabouts(completion_id, Fate.ACCEPTED, accepted_at_ms=int(at))
-            return self._with_owner(completion_id, agent_id, via, int(at))
+            return self._whereabouts([completion_id])[0] or self._where_tick(completion_id)
 
     def _where_tick(self, completion_id: str) -> Whereabouts | None:
         """A tick never was in the inbox; its id names its agent, and the moment at which it was due."""
@@ -100,19 +92,51 @@ class Ledger:
         agent_id, _, due_at = rest.rpartition(":")
         if word != "tick" or not due_at.isdecimal() or not session_key.valid_agent_id(agent_id):
             return None
-        found = self._with_owner(completion_id, agent_id, None, int(due_at))
-        return None if found.fate is Fate.ROUTED else found
-
-    def _with_owner(self, completion_id: str, agent_id: str, via: str | None, at_ms: int) -> Whereabouts:
         home = self.home_of(agent_id)
-        keys = self._keys.agent(home[0], agent_id) if home else {}
-        raw = self._client.hget(keys["fates"], completion_id) if keys else None
+        raw = self._client.hget(self._keys.agent(home[0], agent_id)["fates"], completion_id) if home else None
         if not home or not raw:
-            return Whereabouts(completion_id, Fate.ROUTED, agent_id, home[0] if home else None, via, at_ms)
+            return None
         stage, _, _, moved_at, detail = raw.split("|", 4)
-        if stage == Fate.RUNNING and self._client.zscore(keys["parked"], detail) is not None:
-            stage = Fate.PENDING  # its batch waits for the next attempt
-        return Whereabouts(completion_id, Fate(stage), agent_id, home[0], via, at_ms, int(moved_at), detail)
+        return Whereabouts(completion_id, Fate(stage), agent_id, home[0], None, int(due_at), int(moved_at), detail)
+
+    def where_all(self, completion_ids: Sequence[str]) -> list[Whereabouts | None]:
+        """As `where`, in order; however many they are, in four round trips."""
+        with unavailable(f"look up {len(completion_ids)} completions"):
+            return self._whereabouts(completion_ids) if completion_ids else []
+
+    def _whereabouts(self, ids: Sequence[str]) -> list[Whereabouts | None]:
+        seen = [raw.split("|") if raw else None for raw in self._client.hmget(self._keys.inbox["seen"], ids)]
+        owners = sorted({str(fields[5]) for fields in seen if fields and fields[4] == Fate.ROUTED})
+        homes = dict(zip(owners, self.homes_of(owners), strict=True)) if owners else {}
+        pipe = self._client.pipeline(transaction=False)
+        asked: dict[str, Any] = {}
+        for completion_id, fields in zip(ids, seen, strict=True):
+            home = homes.get(fields[5]) if fields else None
+            if fields and home and completion_id not in asked:
+                pipe.hget(self._keys.agent(home[0], fields[5])["fates"], completion_id)
+                asked[completion_id] = None
+        fates = dict(zip(asked, pipe.execute(), strict=True))
+        found = [self._place(i, fields, homes, fates.get(i)) for i, fields in zip(ids, seen, strict=True)]
+        running = [where for where in found if where and where.fate is Fate.RUNNING]
+        for where in running:
+            pipe.zscore(self._keys.agent(str(where.pool), str(where.agent_id))["parked"], where.detail)
+        parked = {where.completion_id for where, score in zip(running, pipe.execute(), strict=True) if score is not None}
+        # Its batch waits for the next attempt.
+        return [replace(where, fate=Fate.PENDING) if where and where.completion_id in parked else where for where in found]
+
+    def _place(self, completion_id: str, seen: list[str] | None, homes: dict[str, Any], raw: str | None) -> Whereabouts | None:
+        if not seen:
+            return None
+        _, at, _, _, state, agent_id, via = seen
+        if state in (Fate.DEAD, Fate.DROPPED):
+            return Whereabouts(completion_id, Fate(state), None, None, None, int(at), None, via)
+        if state == Fate.ACCEPTED:
+            return Whereabouts(completion_id, Fate.ACCEPTED, accepted_at_ms=int(at))
+        home = homes.get(agent_id)
+        if not home or not raw:
+            return Whereabouts(completion_id, Fate.ROUTED, agent_id, home[0] if home else None, via, int(at))
+        stage, _, _, moved_at, detail = raw.split("|", 4)
+        return Whereabouts(completion_id, Fate(stage), agent_id, home[0], via, int(at), int(moved_at), detail)
 
     def has_marker(self, agent_id: str, completion_id: str, entry: str) -> bool:
         """Whether this inbox entry was deposited with this agent already."""

@@ -230,9 +230,7 @@ def deposit(
         lineage=Lineage(root="root", depth=depth) if depth else None,
     )  # fmt: skip
     address = Address(agent_id=session.split(":")[1], session_key=session)
-    return Deposit(
-        address, pool, configured, wake, lane, delay_ms, output, entry.entry, entry.revival, read_at_ms, quiet_ms, max_wait_ms
-    )
+    return Deposit(address, pool, configured, wake, lane, delay_ms, output, entry.entry, entry.revival, read_at_ms, quiet_ms, max_wait_ms)
 
 
 def ids(batch: Batch) -> list[str]:

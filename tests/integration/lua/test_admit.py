@@ -7,18 +7,29 @@ import pytest
 from dispatcher.core.policy import Admission
 from dispatcher.core.rules import Rules
 from dispatcher.store.caps import NoPlace
-from dispatcher.store.scripts import Reply
+from dispatcher.store.scripts import Argument, Reply
 from tests.support.store import POOL, T0, Rig
 
 ONE = Rules(pool_cap=1)
 
 
-def admit(rig: Rig, agent_id: str, rules: Rules = ONE, *, urgency: int = 2, since: int = 0, late: bool = False, pool: str = POOL) -> NoPlace | None:
+def admit(
+    rig: Rig, agent_id: str, rules: Rules = ONE, *, urgency: int = 2, since: int = 0, late: bool = False, pool: str = POOL
+) -> NoPlace | None:
     return rig.caps.admit(agent_id, pool, Admission(urgency, T0 + since, late), rules)
 
 
 def raw(rig: Rig, agent_id: str, **args: int) -> Reply:
-    words = {"now": rig.now_ms, "agent": agent_id, "ttl_ms": 30_000, "all_cap": 0, "pool_cap": 1, "rank": 0, "late": 0, "rate": 0} | args
+    words: dict[str, Argument] = {
+        "now": rig.now_ms,
+        "agent": agent_id,
+        "ttl_ms": 30_000,
+        "all_cap": 0,
+        "pool_cap": 1,
+        "rank": 0,
+        "late": 0,
+        "rate": 0,
+    } | args
     return rig.caller.call("admit", rig.keys.caps(POOL), **words)
 
 

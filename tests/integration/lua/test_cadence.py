@@ -45,7 +45,7 @@ def test_a_tick_that_is_taken_away_leaves_nothing_but_its_pool(rig: Rig) -> None
     assert change(rig, SOON, None).status == "SET"
     assert looks(rig) == {}
     assert rig.acquire() == NotLeased("EMPTY")
-    assert {key.rpartition(":")[2] for key in rig.client.keys()} <= {"clock", "pools", "layout", "stream"}
+    assert {key.rpartition(":")[2] for key in rig.client.scan_iter()} <= {"clock", "pools", "layout", "stream"}
 
 
 def test_a_homeless_agent_with_a_tick_lies_in_a_known_pool(rig: Rig) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +14,7 @@ from dispatcher.core.snapshot import Deferral, Snapshot
 from dispatcher.store.mailbox import Begun, Leased
 from tests.support.store import AGENT, LIMIT_MS, MAIN, POOL, SIDE, T0, Rig
 
-QUIET = {"quiet_ms": 2_000, "max_wait_ms": 5_000}
+QUIET: dict[str, Any] = {"quiet_ms": 2_000, "max_wait_ms": 5_000}
 
 
 def defer(rig: Rig, leased: Leased, kind: str, ms: int, reason: str) -> None:
