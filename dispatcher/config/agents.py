@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 WORKER_VARIABLES = ("WAKE_AGENT_ID", "WAKE_SESSION_KEY", "WAKE_BATCH_ID", "WAKE_ATTEMPT", "WAKE_TOKEN", "WAKE_TRACE")
 DAY_MS = 86_400_000
@@ -40,6 +42,23 @@ def _module_and_callable(target: str) -> str:
     return target
 
 
+def _web_address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isascii() and url.isprintable()
+    except ValueError:
+        usable, parts = False, urlsplit("")
+    if not usable or " " in url:
+        raise ValueError("must have the form https://host[:port]/path")
+    if parts.username is not None or parts.password is not None or parts.fragment:
+        raise ValueError("must hold neither a login nor a fragment; a secret belongs in `secret_file` or `secret_env`")
+    return url
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
 class CommandRunner(Section):
     """A heartbeat is one run of a program: the request as JSON on its stdin; exit 0 = ran, 75 = busy, else failed."""
 
@@ -50,6 +69,10 @@ class CommandRunner(Section):
     cwd: str | None = Field(None, min_length=1, description="Working folder, relative to the file's folder. Default: that folder.")
     env: Annotated[dict[str, str], AfterValidator(_variables)] = Field({}, description="Variables added to the worker's environment.")
 
+    def placed(self, base_dir: Path) -> Self:
+        """With an absolute `cwd`."""
+        return self.model_copy(update={"cwd": str(base_dir / Path(self.cwd or ".").expanduser())})
+
 
 class PythonRunner(Section):
     """A heartbeat is one call of a Python callable in the worker process; it is cancelled cooperatively."""
@@ -57,8 +80,43 @@ class PythonRunner(Section):
     type: Literal["python"] = "python"
     target: Annotated[str, AfterValidator(_module_and_callable)] = Field(description='"module:callable", importable by the worker.')
 
+    def placed(self, _: Path) -> Self:
+        """The same: it names no file."""
+        return self
 
-Runner = Annotated[CommandRunner | PythonRunner, Field(discriminator="type")]
+
+class _WithSecret(Section):
+    """A runner that proves itself to a server. The secret is read for each heartbeat, so its file may be replaced at any time."""
+
+    secret_file: str | None = Field(None, min_length=1, description="File with the secret, relative to this file's folder.")
+    secret_env: VariableName | None = Field(None, description="Variable in the worker's environment that holds the secret.")
+    secret: SecretStr | None = Field(None, description="The secret itself, readable by whoever reads this file. Prefer one of the others.")
+    ca_file: str | None = Field(None, min_length=1, description="PEM file of a private certificate authority. Default: the system's.")
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Self:
+        if sum(place is not None for place in (self.secret_file, self.secret_env, self.secret)) != 1:
+            raise ValueError("needs one of secret_file, secret_env and secret, and only one")
+        return self
+
+    def plain_secret(self) -> str | None:
+        """The secret that stands in the file itself, None where it lies elsewhere."""
+        return self.secret.get_secret_value() if self.secret is not None else None
+
+    def placed(self, base_dir: Path) -> Self:
+        """With absolute paths."""
+        files = {name: getattr(self, name) for name in ("secret_file", "ca_file")}
+        return self.model_copy(update={name: str(base_dir / Path(file).expanduser()) for name, file in files.items() if file is not None})
+
+
+class HttpRunner(_WithSecret):
+    """A heartbeat is one signed POST (Standard Webhooks): 2xx = ran, 409, 423, 429, 503 = busy, another 4xx = never again, else failed."""
+
+    type: Literal["http"] = "http"
+    url: WebAddress = Field(description="Where the request goes. Redirects are not followed; certificates are verified.")
+
+
+Runner = Annotated[CommandRunner | PythonRunner | HttpRunner, Field(discriminator="type")]
 
 
 class AgentPolicy(Section):

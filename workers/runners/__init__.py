@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 from workers.runners.command import OUTPUT_BYTES, CommandRunner
+from workers.runners.credential import Credential
+from workers.runners.http import HttpRunner
 from workers.runners.protocol import Cancelled, Control, Runner, RunResult, Signal, Why
 from workers.runners.python import PythonRunner
 
@@ -34,8 +36,29 @@ class PythonSettings(Protocol):
     def target(self) -> str: ...
 
 
-def build_runner(settings: CommandSettings | PythonSettings, *, output_bytes: int = OUTPUT_BYTES) -> Runner:
+class HttpSettings(Protocol):
+    """What an http runner is built from; paths are absolute or count from the worker's own folder. One of the secret's places is set."""
+
+    @property
+    def type(self) -> Literal["http"]: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def ca_file(self) -> str | None: ...
+    @property
+    def secret_file(self) -> str | None: ...
+    @property
+    def secret_env(self) -> str | None: ...
+    def plain_secret(self) -> str | None: ...
+
+
+def build_runner(settings: CommandSettings | PythonSettings | HttpSettings, *, output_bytes: int = OUTPUT_BYTES) -> Runner:
     """The runner of an agent. Loads and starts nothing: what is wrong with the target shows in the first heartbeat, as its failure."""
-    if settings.type == "command":
-        return CommandRunner(tuple(settings.command), cwd=settings.cwd, env=dict(settings.env), output_bytes=output_bytes)
-    return PythonRunner(settings.target)
+    match settings.type:
+        case "command":
+            return CommandRunner(tuple(settings.command), cwd=settings.cwd, env=dict(settings.env), output_bytes=output_bytes)
+        case "http":
+            secret = Credential(file=settings.secret_file, env=settings.secret_env, plain=settings.plain_secret())
+            return HttpRunner(settings.url, secret, ca_file=settings.ca_file)
+        case "python":
+            return PythonRunner(settings.target)
