@@ -5,7 +5,7 @@ variables `WAKE_<TABLE>_<KEY>` (`WAKE_REDIS_URL`, `WAKE_LEASE_TTL_MS`, …; tabl
 logging) and `WAKE_DATA_DIR` win over the file. Relative paths count from the file's folder, those in a variable from the current one.
 """
 
-from dispatcher.config.agents import AgentPolicy, CommandRunner, HttpRunner, PythonRunner, Runner
+from dispatcher.config.agents import AgentPolicy, CommandRunner, HttpRunner, OpenClawRunner, PythonRunner, Runner
 from dispatcher.config.loading import load
 from dispatcher.config.model import DEFAULT_POOL, Config
 from dispatcher.config.sections import (
@@ -27,6 +27,7 @@ __all__ = [
     "HttpRunner",
     "LeaseSettings",
     "LoggingSettings",
+    "OpenClawRunner",
     "PoolSettings",
     "PythonRunner",
     "RedisSettings",

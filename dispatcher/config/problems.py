@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from dispatcher.config.agents import AgentPolicy, CommandRunner, HttpRunner, PythonRunner
+from dispatcher.config.agents import AgentPolicy, CommandRunner, HttpRunner, OpenClawRunner, PythonRunner
 from dispatcher.config.environment import variable_of
 from dispatcher.config.model import Config
 from dispatcher.config.sections import (
@@ -34,11 +34,11 @@ TABLES: dict[str, type[BaseModel]] = {
     "bounds": BoundsSettings,
     "logging": LoggingSettings,
 }
-RUNNERS: dict[str, type[BaseModel]] = {"command": CommandRunner, "python": PythonRunner, "http": HttpRunner}
+RUNNERS: dict[str, type[BaseModel]] = {"command": CommandRunner, "python": PythonRunner, "http": HttpRunner, "openclaw": OpenClawRunner}
 NAMED_TABLES = ("agents", "pools")
 RUNNER_FORMS = (
-    '{ type = "command", command = ["./heartbeat.sh"] }, { type = "python", target = "module:callable" } '
-    'or { type = "http", url = "https://host/path", secret_file = "FILE" }'
+    '{ type = "command", command = ["./heartbeat.sh"] }, { type = "python", target = "module:callable" }, '
+    '{ type = "http", url = "https://host/path", secret_file = "FILE" } or { type = "openclaw", secret_file = "FILE" }'
 )
 SECRETS = ("url", "secret")
 TABLE_SIMILARITY = 0.8  # [tool] is nobody's misspelt [pools], nor [targets] [agents]

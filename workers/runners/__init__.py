@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from workers.runners.command import OUTPUT_BYTES, CommandRunner
 from workers.runners.credential import Credential
 from workers.runners.http import HttpRunner
+from workers.runners.openclaw import OpenClawRunner
 from workers.runners.protocol import Cancelled, Control, Runner, RunResult, Signal, Why
 from workers.runners.python import PythonRunner
 
@@ -36,11 +37,9 @@ class PythonSettings(Protocol):
     def target(self) -> str: ...
 
 
-class HttpSettings(Protocol):
-    """What an http runner is built from; paths are absolute or count from the worker's own folder. One of the secret's places is set."""
+class _WebSettings(Protocol):
+    """What a runner over HTTP is built from; paths are absolute or count from the worker's folder. One of the secret's places is set."""
 
-    @property
-    def type(self) -> Literal["http"]: ...
     @property
     def url(self) -> str: ...
     @property
@@ -52,13 +51,36 @@ class HttpSettings(Protocol):
     def plain_secret(self) -> str | None: ...
 
 
-def build_runner(settings: CommandSettings | PythonSettings | HttpSettings, *, output_bytes: int = OUTPUT_BYTES) -> Runner:
+class HttpSettings(_WebSettings, Protocol):
+    """What an http runner is built from."""
+
+    @property
+    def type(self) -> Literal["http"]: ...
+
+
+class OpenClawSettings(_WebSettings, Protocol):
+    """What an openclaw runner is built from; the secret is the token of the gateway's hooks."""
+
+    @property
+    def type(self) -> Literal["openclaw"]: ...
+    @property
+    def message(self) -> str: ...
+
+
+def build_runner(
+    settings: CommandSettings | PythonSettings | HttpSettings | OpenClawSettings, *, output_bytes: int = OUTPUT_BYTES
+) -> Runner:
     """The runner of an agent. Loads and starts nothing: what is wrong with the target shows in the first heartbeat, as its failure."""
     match settings.type:
         case "command":
             return CommandRunner(tuple(settings.command), cwd=settings.cwd, env=dict(settings.env), output_bytes=output_bytes)
         case "http":
-            secret = Credential(file=settings.secret_file, env=settings.secret_env, plain=settings.plain_secret())
-            return HttpRunner(settings.url, secret, ca_file=settings.ca_file)
+            return HttpRunner(settings.url, _credential(settings), settings.ca_file)
+        case "openclaw":
+            return OpenClawRunner(settings.url, _credential(settings), settings.message, settings.ca_file)
         case "python":
             return PythonRunner(settings.target)
+
+
+def _credential(settings: _WebSettings) -> Credential:
+    return Credential(file=settings.secret_file, env=settings.secret_env, plain=settings.plain_secret())

@@ -7,11 +7,13 @@ that cancels, and because Celery's own tools already bring it.
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPException
+from typing import Any
 from urllib.parse import urlsplit
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -33,13 +35,25 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
 
+    def document(self) -> dict[str, Any]:
+        """The body as a JSON object; an empty one if it is none."""
+        try:
+            found = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
 
 @dataclass(frozen=True)
 class Unanswered:
-    """No whole answer came. `sent` is False when the receiver cannot have seen the request; otherwise what it did is unknown."""
+    """No whole answer came. `sent` is False when the receiver cannot have seen the request; otherwise what it did is unknown.
+
+    `nobody` says that the host answered, and that no program listens there.
+    """
 
     problem: str
     sent: bool
+    nobody: bool = False
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], control: Control, *, ca_file: str | None = None) -> Answer | Unanswered | Why:
@@ -100,7 +114,8 @@ def _exchange(
             content = _beginning(response)
             return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, content)
     except (OSError, HTTPError, HTTPException, ValueError) as error:  # ValueError: a CA file that holds no certificate, a host that is none
-        return Unanswered(f"{type(error).__name__}: {error}"[:ERROR_CHARS], sent)
+        nobody = not sent and isinstance(error.__cause__, ConnectionRefusedError)
+        return Unanswered(f"{type(error).__name__}: {error}"[:ERROR_CHARS], sent, nobody)
 
 
 def _beginning(response: BaseHTTPResponse) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -92,7 +91,7 @@ def outcome(answer: Answer) -> RunResult:
     """What a response means."""
     status = answer.status
     if 200 <= status < 300:
-        return _ran(answer.body)
+        return _ran(answer)
     if status in BUSY_STATUSES:
         return Busy(retry_after_ms=retry_after_ms(answer.headers, time.time()))
     error = f"HTTP {status}"
@@ -103,14 +102,9 @@ def outcome(answer: Answer) -> RunResult:
     return Failed(error=error, final=400 <= status < 500)
 
 
-def _ran(body: bytes) -> Ran:
+def _ran(answer: Answer) -> Ran:
     """A body that says nothing we know is no fault: the status has said that the turn took place."""
-    try:
-        said = json.loads(body)
-    except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
-        return Ran()
+    said = answer.document()
     note = said.get("note")
     return Ran(acted=said.get("acted") is not False, note=clean(note)[:NOTE_CHARS] if isinstance(note, str) else "")
 
