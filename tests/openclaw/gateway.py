@@ -122,17 +122,17 @@ class Gateway:
     def ask(self, agent: str, message: str) -> dict[str, Any]:
         """One turn of an agent, as a person would cause it; returns when it is over."""
         body = {"agentId": agent, "sessionKey": f"agent:{agent}:main", "sessionMode": "persistent", "deliver": False}
-        answer = urllib3.request(
-            "POST",
-            f"{self.hooks}/agent",
-            json={**body, "waitForCompletion": True, "message": message},
-            headers=self._auth(),
-            retries=False,
-            timeout=300,
-        )
-        said: dict[str, Any] = answer.json()
-        assert answer.status == 200, said
-        return said
+        whole = {**body, "waitForCompletion": True, "message": message}
+
+        def asked() -> dict[str, Any] | None:
+            answer = urllib3.request("POST", f"{self.hooks}/agent", json=whole, headers=self._auth(), retries=False, timeout=300)
+            said: dict[str, Any] = answer.json()
+            assert answer.status in (200, 503), said
+            return said if answer.status == 200 else None  # 503: a cold session on a slow machine, taken back after 15 s
+
+        found = wait_until(asked, 300, f"a turn of {agent}", every_s=1.0)
+        assert found is not None
+        return found
 
     def kill(self) -> None:
         """SIGKILL to the gateway alone; its execs live on."""

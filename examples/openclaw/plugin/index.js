@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { sendAll } from "./send.mjs";
 import { wrapped } from "./wrap.mjs";
 
-const HERE = dirname(fileURLToPath(import.meta.url));
+const HERE = dirname(fileURLToPath(import.meta.url)); // the gateway may run a copy, which it removes; `rootDir` is the plugin itself
 const EVERY_MS = 5_000;
 
 export default {
@@ -29,7 +29,7 @@ export default {
         const toolCallId = event.toolCallId ?? ctx.toolCallId;
         if (!ctx.sessionKey || !runId || !toolCallId) return undefined;
         const report = { completion_id: `${runId}:${toolCallId}`, session_key: ctx.sessionKey, run_id: runId, command: params.command };
-        return { params: { ...params, command: wrapped(params.command, report, { ...place, here: HERE, pty: params.pty === true }) } };
+        return { params: { ...params, command: wrapped(params.command, report, { ...place, here: api.rootDir ?? HERE, pty: params.pty === true }) } };
       },
       { matcher: ["exec"] },
     );

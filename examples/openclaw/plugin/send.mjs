@@ -64,5 +64,5 @@ function setAside(spool, name) {
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
   const { WAKE_SPOOL: spool, WAKE_URL: url, WAKE_TOKEN_FILE: tokenFile } = process.env;
-  await sendAll({ spool, url, tokenFile });
+  sendAll({ spool, url, tokenFile }); // no `await` here: the gateway loads this file in a way that forbids it
 }

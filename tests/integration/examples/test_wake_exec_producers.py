@@ -1,4 +1,4 @@
-"""Producers that go through `wake exec`: the systemd unit, and the hook for coding agents. Without a server their report is in the spool."""
+"""Producers that go through `wake exec`: the systemd unit, and the hook of coding agents. Without a server the spool has their report."""
 
 from __future__ import annotations
 
