@@ -17,7 +17,9 @@ from dispatcher.cli import (
     completions,
     dead,
     demo,
+    doctor,
     health,
+    openclaw_import,
     processes,
     service,
     settings,
@@ -86,6 +88,8 @@ GROUPS = (
     spooled,
     settings,
     service,
+    openclaw_import,
+    doctor,
     completing,
     demo,
 )

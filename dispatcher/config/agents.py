@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from dispatcher.config.credential import Credential
+
 WORKER_VARIABLES = ("WAKE_AGENT_ID", "WAKE_SESSION_KEY", "WAKE_BATCH_ID", "WAKE_ATTEMPT", "WAKE_TOKEN", "WAKE_TRACE")
 DAY_MS = 86_400_000
 OPENCLAW_MESSAGE = """\
@@ -107,9 +109,10 @@ class _WithSecret(Section):
             raise ValueError("needs one of secret_file, secret_env and secret, and only one")
         return self
 
-    def plain_secret(self) -> str | None:
-        """The secret that stands in the file itself, None where it lies elsewhere."""
-        return self.secret.get_secret_value() if self.secret is not None else None
+    def credential(self) -> Credential:
+        """Where to read the secret."""
+        plain = self.secret.get_secret_value() if self.secret is not None else None
+        return Credential(file=self.secret_file, env=self.secret_env, plain=plain)
 
     def placed(self, base_dir: Path) -> Self:
         """With absolute paths."""

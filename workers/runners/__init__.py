@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
+from dispatcher.config.credential import Credential
 from workers.runners.command import OUTPUT_BYTES, CommandRunner
-from workers.runners.credential import Credential
 from workers.runners.http import HttpRunner
 from workers.runners.openclaw import OpenClawRunner
 from workers.runners.protocol import Cancelled, Control, Runner, RunResult, Signal, Why
@@ -38,17 +38,13 @@ class PythonSettings(Protocol):
 
 
 class _WebSettings(Protocol):
-    """What a runner over HTTP is built from; paths are absolute or count from the worker's folder. One of the secret's places is set."""
+    """What a runner over HTTP is built from; paths are absolute or count from the worker's folder."""
 
     @property
     def url(self) -> str: ...
     @property
     def ca_file(self) -> str | None: ...
-    @property
-    def secret_file(self) -> str | None: ...
-    @property
-    def secret_env(self) -> str | None: ...
-    def plain_secret(self) -> str | None: ...
+    def credential(self) -> Credential: ...
 
 
 class HttpSettings(_WebSettings, Protocol):
@@ -75,12 +71,8 @@ def build_runner(
         case "command":
             return CommandRunner(tuple(settings.command), cwd=settings.cwd, env=dict(settings.env), output_bytes=output_bytes)
         case "http":
-            return HttpRunner(settings.url, _credential(settings), settings.ca_file)
+            return HttpRunner(settings.url, settings.credential(), settings.ca_file)
         case "openclaw":
-            return OpenClawRunner(settings.url, _credential(settings), settings.message, settings.ca_file)
+            return OpenClawRunner(settings.url, settings.credential(), settings.message, settings.ca_file)
         case "python":
             return PythonRunner(settings.target)
-
-
-def _credential(settings: _WebSettings) -> Credential:
-    return Credential(file=settings.secret_file, env=settings.secret_env, plain=settings.plain_secret())

@@ -17,10 +17,10 @@ from email.utils import parsedate_to_datetime
 from standardwebhooks.webhooks import Webhook
 
 import dispatcher
+from dispatcher.config.credential import Credential
 from dispatcher.core.errors import ConfigError
 from dispatcher.core.exec_text import clean
 from dispatcher.core.models import Busy, Failed, HeartbeatRequest, Ran
-from workers.runners.credential import Credential
 from workers.runners.exchange import Answer, Unanswered, post
 from workers.runners.protocol import Control, RunResult, Why, broken_off, trace_headers
 

@@ -12,10 +12,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from dispatcher.config.credential import Credential
 from dispatcher.core.errors import ConfigError
 from dispatcher.core.exec_text import clean
 from dispatcher.core.models import Busy, Failed, HeartbeatRequest, Ran
-from workers.runners.credential import Credential
 from workers.runners.exchange import Answer, Unanswered, post
 from workers.runners.gateway_message import message
 from workers.runners.http import retry_after_ms

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from dispatcher.config.credential import Credential
 from dispatcher.core.models import Busy, Failed, HeartbeatRequest, Ran
 from tests.support.gates import wait_until
 from tests.support.node import node
 from tests.support.requests import request
 from tests.support.sources import ROOT
 from workers.runners import Control, RunResult
-from workers.runners.credential import Credential
 from workers.runners.http import HttpRunner, signed
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()

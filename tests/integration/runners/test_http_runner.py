@@ -12,11 +12,11 @@ from email.utils import format_datetime
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from dispatcher.config.credential import Credential
 from dispatcher.core.models import Busy, Failed, HeartbeatRequest, Ran
 from tests.support.receiver import Got, Handler, Receiver, Reply, answering
 from tests.support.requests import request
 from workers.runners import Cancelled, Control, RunResult
-from workers.runners.credential import Credential
 from workers.runners.http import HttpRunner
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()

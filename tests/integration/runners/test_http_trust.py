@@ -11,11 +11,11 @@ import pytest
 import trustme
 from standardwebhooks.webhooks import Webhook
 
+from dispatcher.config.credential import Credential
 from dispatcher.core.models import Failed, Ran
 from tests.support.receiver import Receiver, Reply, answering
 from tests.support.requests import request
 from workers.runners import Control, RunResult
-from workers.runners.credential import Credential
 from workers.runners.http import HttpRunner
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()

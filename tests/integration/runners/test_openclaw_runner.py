@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from dispatcher.config.agents import OPENCLAW_MESSAGE
+from dispatcher.config.credential import Credential
 from dispatcher.core.models import Busy, Event, Failed, HeartbeatRequest, Ran
 from tests.support.receiver import Got, Handler, Play, Receiver, Reply, answering
 from tests.support.requests import request
 from workers.runners import Cancelled, Control, RunResult
-from workers.runners.credential import Credential
 from workers.runners.openclaw import BODY_BYTES, OpenClawRunner
 
 TOKEN = "a-hook-token-of-some-length"

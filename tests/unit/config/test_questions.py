@@ -170,7 +170,7 @@ def test_the_files_of_a_runner_count_from_the_folder_of_the_configuration(tmp_pa
     path.write_text('[agents.ops]\nrunner = { type = "http", url = "https://h/", secret_file = "s", ca_file = "/etc/ca.pem" }\n')
     runner = load(path, env={}).agent("ops").runner
     assert isinstance(runner, HttpRunner)
-    assert (runner.secret_file, runner.ca_file, runner.plain_secret()) == (str(tmp_path / "s"), "/etc/ca.pem", None)
+    assert (runner.secret_file, runner.ca_file) == (str(tmp_path / "s"), "/etc/ca.pem")
 
 
 def test_what_is_shown_of_a_runner_holds_no_secret(tmp_path: Path) -> None:
@@ -181,5 +181,5 @@ def test_what_is_shown_of_a_runner_holds_no_secret(tmp_path: Path) -> None:
     assert (shown["url"], shown["secret"], shown["secret_env"]) == ("https://h/a?***", "***", None)
     runner = config.agent("ops").runner
     assert isinstance(runner, HttpRunner)
-    assert runner.plain_secret() == "hunter"
+    assert runner.credential().lines() == ["hunter"]
     assert "'hunter'" not in repr(config)
