@@ -95,7 +95,7 @@ def _cadence(heartbeat: Table, ticks: bool, zone: Any, name: str, differs: list[
 def _beside(gateway: OpenClawFile) -> list[str]:
     found = [
         'cadence: both would tick; set heartbeat.every to "0m" in openclaw.json once this one runs',
-        "outside active hours: completions wait for the window here and come as one turn; the gateway's scheduled turns are skipped in both",
+        "outside active hours: completions wait for the window here and come as one turn; scheduled turns are skipped in both",
     ]
     if gateway.table("tools", "exec").get("notifyOnExit") is not False:
         found.append("tools.exec.notifyOnExit is on: each exec would wake its agent twice; set it to false")

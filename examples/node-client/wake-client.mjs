@@ -1,7 +1,7 @@
 // Reports finished commands to the Wake Dispatcher from Node. No dependencies, Node 18 or newer; types in wake-client.d.mts.
 //
 //     import { WakeClient } from "./wake-client.mjs";
-//     const wake = new WakeClient({ url: "http://127.0.0.1:8788", token: process.env.WAKE_TOKEN, spool: "wake-spool" });
+//     const wake = new WakeClient({ url: "http://127.0.0.1:8377", token: process.env.WAKE_TOKEN, spool: "wake-spool" });
 //     await wake.report({ session_key: "agent:ops:main", exit_code: 0, output: "40 passed" });
 //
 // `report` returns when the completion is safe: accepted by the dispatcher, or on disk in the spool, which `flush` and every later

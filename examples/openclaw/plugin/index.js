@@ -16,7 +16,7 @@ export default {
   register(api) {
     const config = api.pluginConfig ?? {};
     const place = {
-      url: config.url ?? "http://127.0.0.1:8788",
+      url: config.url ?? "http://127.0.0.1:8377",
       tokenFile: config.tokenFile,
       spool: config.spool ?? join(homedir(), ".wake-spool"),
     };
