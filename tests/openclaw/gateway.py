@@ -83,7 +83,7 @@ class Gateway:
                 "mode": "replace",
                 "providers": {"standin": {"baseUrl": model_base, "apiKey": "none", "api": "openai-completions", "models": [model]}},
             },
-            "tools": {"exec": {"host": "gateway", "mode": "full", "notifyOnExit": notify}},
+            "tools": {"toolSearch": False, "exec": {"host": "gateway", "mode": "full", "notifyOnExit": notify}},
         }
         if ingress is not None:
             settings = {"url": ingress, "tokenFile": str(token_file), "spool": str(self.folder / "spool")}
@@ -127,9 +127,13 @@ class Gateway:
         """One turn of an agent, as a person would cause it; returns when it is over."""
         body = {"agentId": agent, "sessionKey": f"agent:{agent}:main", "sessionMode": "persistent", "deliver": False}
         whole = {**body, "waitForCompletion": True, "message": message}
+        headers = {**self._auth(), "Idempotency-Key": message}
 
         def asked() -> dict[str, Any] | None:
-            answer = urllib3.request("POST", f"{self.hooks}/agent", json=whole, headers=self._auth(), retries=False, timeout=300)
+            try:
+                answer = urllib3.request("POST", f"{self.hooks}/agent", json=whole, headers=headers, retries=False, timeout=300)
+            except urllib3.exceptions.HTTPError:
+                return None
             said: dict[str, Any] = answer.json()
             assert answer.status in (200, 502, 503), said
             # 503: a cold session on a slow machine, taken back after 15 s; 502: the model did not answer its probe within 2.5 s.

@@ -22,7 +22,7 @@ class Asked:
 
 
 class Model(ThreadingHTTPServer):
-    """`plays` are answered by tool calls, the first whose word stands in the newest user message; anything else by silence."""
+    """`plays` are answered by tool calls, the first whose word stands in the newest words of users, each once; anything else by silence."""
 
     daemon_threads = True
 
@@ -41,24 +41,19 @@ class Model(ThreadingHTTPServer):
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         messages = request.get("messages", [])
-        last = max((n for n, m in enumerate(messages) if m.get("role") == "user"), default=-1)
-        after_tools = any(m.get("role") == "tool" for m in messages[last + 1 :])
-        newest = "" if after_tools or last < 0 else _text(messages[last])
+        spoken = max((n for n, m in enumerate(messages) if m.get("role") in ("assistant", "tool")), default=-1)
+        after_tools = spoken >= 0 and messages[spoken].get("role") == "tool"
+        # The gateway puts what it knows beside what was said: all that came since the model spoke is the newest word.
+        newest = "" if after_tools else "\n".join(_text(m) for m in messages[spoken + 1 :] if m.get("role") == "user")
         self.asked.append(Asked(time.time(), json.dumps(messages, ensure_ascii=False), newest))
         self.hold.wait(60)
-        for word, calls in self.plays.items():
-            if word in newest:
-                tools = [
-                    {
-                        "index": n,
-                        "id": f"call_{time.time_ns()}_{n}",
-                        "type": "function",
-                        "function": {"name": "exec", "arguments": json.dumps(c)},
-                    }
-                    for n, c in enumerate(calls)
-                ]
-                return {"role": "assistant", "content": None, "tool_calls": tools}
-        return {"role": "assistant", "content": SAY_NOTHING}
+        word = next((word for word in self.plays if word in newest), None)
+        if word is None:
+            return {"role": "assistant", "content": SAY_NOTHING}
+        calls = enumerate(self.plays.pop(word))  # once: a silent reply may be left out of the transcript, and the words come again
+        made = [(n, {"name": "exec", "arguments": json.dumps(arguments)}) for n, arguments in calls]
+        tools = [{"index": n, "id": f"call_{time.time_ns()}_{n}", "type": "function", "function": function} for n, function in made]
+        return {"role": "assistant", "content": None, "tool_calls": tools}
 
 
 class _Handler(BaseHTTPRequestHandler):
