@@ -5,7 +5,7 @@ RUNS := .venv/.runs
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test check lint bench screenshots lock clean
+.PHONY: demo test check test-openclaw lint bench screenshots lock clean
 
 demo: $(RUNS) ## real commands, real heartbeats, a table at the end; under a minute
 	$(BIN)/wake demo
@@ -16,6 +16,9 @@ test: $(READY) ## everything but what is marked slow; no root
 check: $(READY) ## everything; installs a browser if it is root and there is none
 	.ci/browser
 	$(PYTEST)
+
+test-openclaw: $(READY) ## a real gateway from npm, on loopback; says so where it cannot
+	$(BIN)/python -m tests.openclaw
 
 lint: $(READY) ## style, format, types, import layers
 	$(BIN)/ruff check .
@@ -36,7 +39,7 @@ lock: $(BIN)/python ## newest versions that pyproject.toml allows, for every Pyt
 	  --custom-compile-command 'make lock' --quiet --output-file constraints.txt
 
 clean: ## not .wake: it holds accepted completions
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .openclaw build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find dispatcher workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

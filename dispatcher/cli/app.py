@@ -17,7 +17,9 @@ from dispatcher.cli import (
     completions,
     dead,
     demo,
+    doctor,
     health,
+    openclaw_import,
     processes,
     reloading,
     service,
@@ -92,6 +94,8 @@ GROUPS = (
     tokens,
     settings,
     service,
+    openclaw_import,
+    doctor,
     completing,
     demo,
 )

@@ -6,10 +6,11 @@ bounds, http, logging) and `WAKE_DATA_DIR` win over the file. Relative paths cou
 current one.
 """
 
-from dispatcher.config.agents import AgentPolicy, CommandRunner, PythonRunner, Runner
+from dispatcher.config.agents import AgentPolicy
 from dispatcher.config.loading import load
 from dispatcher.config.model import DEFAULT_POOL, Config
 from dispatcher.config.rules import rules_of
+from dispatcher.config.runners import CommandRunner, HttpRunner, OpenClawRunner, PythonRunner, Runner
 from dispatcher.config.sections import (
     BoundsSettings,
     CapsSettings,
@@ -30,9 +31,11 @@ __all__ = [
     "CapsSettings",
     "CommandRunner",
     "Config",
+    "HttpRunner",
     "HttpSettings",
     "LeaseSettings",
     "LoggingSettings",
+    "OpenClawRunner",
     "PoolSettings",
     "PythonRunner",
     "RedisSettings",

@@ -1,68 +1,19 @@
-"""What may be set for an agent: its runner and its policy."""
+"""What may be set for an agent: when it is woken, and by what runner."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from dispatcher.config.runners import Precheck, Runner
+from dispatcher.config.section import DAY_MS, Section
 from dispatcher.core.durations import parse_duration_ms
 from dispatcher.core.errors import ConfigError
-from dispatcher.core.lineage import VARIABLE
 from dispatcher.core.schedule import USER_TIMEZONE, ActiveHours
 
-WORKER_VARIABLES = ("WAKE_AGENT_ID", "WAKE_SESSION_KEY", "WAKE_BATCH_ID", "WAKE_ATTEMPT", "WAKE_TOKEN", "WAKE_TRACE", VARIABLE)
-DAY_MS = 86_400_000
 MIN_INTERVAL_MS = 1_000
-
-
-class Section(BaseModel):
-    """Base of every table in wake.toml: immutable, no coercion, unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-def _program(words: tuple[str, ...]) -> tuple[str, ...]:
-    if not words or not words[0].strip():
-        raise ValueError('must name a program, as in ["./heartbeat.sh"]')
-    if any("\0" in word for word in words):
-        raise ValueError("must not contain NUL")
-    return words
-
-
-def _variables(variables: dict[str, str]) -> dict[str, str]:
-    for name, value in variables.items():
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or "\0" in value:
-            raise ValueError(f"{name!r} cannot be an environment variable")
-        if name in WORKER_VARIABLES:
-            raise ValueError(f"{name} is set by the worker for each heartbeat")
-    return variables
-
-
-def _module_and_callable(target: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", target):
-        raise ValueError(f'must have the form "package.module:callable", not {target!r}')
-    return target
-
-
-class CommandRunner(Section):
-    """A heartbeat is one run of a program: the request as JSON on its stdin; exit 0 = ran, 75 = busy, else failed."""
-
-    type: Literal["command"] = "command"
-    command: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_program)] = Field(
-        description="Program and arguments; no shell. A relative program path counts from `cwd`."
-    )
-    cwd: str | None = Field(None, min_length=1, description="Working folder, relative to the file's folder. Default: that folder.")
-    env: Annotated[dict[str, str], AfterValidator(_variables)] = Field({}, description="Variables added to the worker's environment.")
-
-
-class PythonRunner(Section):
-    """A heartbeat is one call of a Python callable in the worker process; it is cancelled cooperatively."""
-
-    type: Literal["python"] = "python"
-    target: Annotated[str, AfterValidator(_module_and_callable)] = Field(description='"module:callable", importable by the worker.')
 
 
 def _interval(text: str) -> str:
@@ -98,10 +49,6 @@ class ActiveHoursSettings(Section):
 
     def hours(self, user_timezone: str) -> ActiveHours:
         return _parsed(lambda: ActiveHours.parse(self.start, self.end, self.timezone, user_timezone))
-
-
-Precheck = Annotated[CommandRunner | PythonRunner, Field(discriminator="type")]
-Runner = Annotated[CommandRunner | PythonRunner, Field(discriminator="type")]
 
 
 class AgentPolicy(Section):

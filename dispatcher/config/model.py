@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import Field, PrivateAttr
 
-from dispatcher.config.agents import AgentPolicy, CommandRunner, Section
+from dispatcher.config.agents import AgentPolicy
+from dispatcher.config.section import Section
 from dispatcher.config.sections import (
     BoundsSettings,
     CapsSettings,
@@ -76,16 +77,15 @@ class Config(Section):
     def agent(self, agent_id: str) -> AgentPolicy:
         """The policy of one agent, known or not: [defaults], then each matching pattern, the most specific last, then its exact table.
 
-        Each layer replaces only the keys that it names. A command runner comes with an absolute `cwd`. Raises InvalidAddress.
+        Each layer replaces only the keys that it names. A runner comes with absolute paths. Raises InvalidAddress.
         """
         agent_id = fold(agent_id)
         if agent_id not in self._policies:
             policy = self.defaults
             for layer in self._layers(agent_id):
                 policy = policy.model_copy(update={name: getattr(layer, name) for name in layer.model_fields_set})
-            if isinstance(policy.runner, CommandRunner):
-                cwd = str(self._base_dir / Path(policy.runner.cwd or ".").expanduser())
-                policy = policy.model_copy(update={"runner": policy.runner.model_copy(update={"cwd": cwd})})
+            if policy.runner is not None:
+                policy = policy.model_copy(update={"runner": policy.runner.placed(self._base_dir)})
             self._policies[agent_id] = policy
         return self._policies[agent_id]
 

@@ -101,6 +101,14 @@ def _shown(key: str, value: Any) -> Any:
 
 
 def _without_secrets(runner: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """A runner's variables are where keys of models' makers lie: their names are shown, their values are not."""
+    """Variables hold keys of models' makers, and some services put theirs into a URL: names are shown, values are not."""
     for name, value in runner.items():
-        yield name, dict.fromkeys(value, MASK) if name == "env" else value
+        match name:
+            case "env":
+                yield name, dict.fromkeys(value, MASK)
+            case "secret" if value is not None:
+                yield name, MASK
+            case "url":
+                yield name, value.partition("?")[0] + (f"?{MASK}" if "?" in value else "")
+            case _:
+                yield name, value

@@ -10,9 +10,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from dispatcher.config.agents import AgentPolicy, CommandRunner, PythonRunner
+from dispatcher.config.agents import AgentPolicy
 from dispatcher.config.environment import variable_of
 from dispatcher.config.model import Config
+from dispatcher.config.runners import CommandRunner, HttpRunner, OpenClawRunner, PythonRunner
 from dispatcher.config.sections import (
     BoundsSettings,
     CapsSettings,
@@ -40,10 +41,13 @@ TABLES: dict[str, type[BaseModel]] = {
     "http": HttpSettings,
     "logging": LoggingSettings,
 }
-RUNNERS: dict[str, type[BaseModel]] = {"command": CommandRunner, "python": PythonRunner}
+RUNNERS: dict[str, type[BaseModel]] = {"command": CommandRunner, "python": PythonRunner, "http": HttpRunner, "openclaw": OpenClawRunner}
 NAMED_TABLES = ("agents", "pools")
-RUNNER_FORMS = '{ type = "command", command = ["./heartbeat.sh"] } or { type = "python", target = "module:callable" }'
-SECRET = ("redis", "url")
+RUNNER_FORMS = (
+    '{ type = "command", command = ["./heartbeat.sh"] }, { type = "python", target = "module:callable" }, '
+    '{ type = "http", url = "https://host/path", secret_file = "FILE" } or { type = "openclaw", secret_file = "FILE" }'
+)
+SECRETS = ("url", "secret")
 TABLE_SIMILARITY = 0.8  # [tool] is nobody's misspelt [pools], nor [targets] [agents]
 Location = tuple[int | str, ...]
 
@@ -160,7 +164,7 @@ def _words(fault: ErrorDetails, location: Location) -> str:
             return f"must be a table, not {fault['input']!r:.80}"
         case _:
             text = fault["msg"].replace("Input should be", "must be").replace("String should", "must")
-            return text if location == SECRET else f"{text}, not {fault['input']!r:.80}"
+            return text if location[-1] in SECRETS else f"{text}, not {fault['input']!r:.80}"
 
 
 def _unknown_key(location: Location, key: str) -> str:

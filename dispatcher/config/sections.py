@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from dispatcher.config.agents import DAY_MS, Section
+from dispatcher.config.section import DAY_MS, Section
 from dispatcher.config.selectors import AgentSelector, BindingKey, OneAgent
 
 URL_FORMS = "redis://host:port/db, rediss://… or unix:///path?db=0"

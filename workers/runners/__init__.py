@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
+from dispatcher.config.credential import Credential
 from workers.runners.command import OUTPUT_BYTES, CommandRunner
+from workers.runners.http import HttpRunner
+from workers.runners.openclaw import OpenClawRunner
 from workers.runners.protocol import Cancelled, Control, Runner, RunResult, Signal, Why
 from workers.runners.python import PythonRunner
 
@@ -34,8 +37,42 @@ class PythonSettings(Protocol):
     def target(self) -> str: ...
 
 
-def build_runner(settings: CommandSettings | PythonSettings, *, output_bytes: int = OUTPUT_BYTES) -> Runner:
+class _WebSettings(Protocol):
+    """What a runner over HTTP is built from; paths are absolute or count from the worker's folder."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def ca_file(self) -> str | None: ...
+    def credential(self) -> Credential: ...
+
+
+class HttpSettings(_WebSettings, Protocol):
+    """What an http runner is built from."""
+
+    @property
+    def type(self) -> Literal["http"]: ...
+
+
+class OpenClawSettings(_WebSettings, Protocol):
+    """What an openclaw runner is built from; the secret is the token of the gateway's hooks."""
+
+    @property
+    def type(self) -> Literal["openclaw"]: ...
+    @property
+    def message(self) -> str: ...
+
+
+def build_runner(
+    settings: CommandSettings | PythonSettings | HttpSettings | OpenClawSettings, *, output_bytes: int = OUTPUT_BYTES
+) -> Runner:
     """The runner of an agent. Loads and starts nothing: what is wrong with the target shows in the first heartbeat, as its failure."""
-    if settings.type == "command":
-        return CommandRunner(tuple(settings.command), cwd=settings.cwd, env=dict(settings.env), output_bytes=output_bytes)
-    return PythonRunner(settings.target)
+    match settings.type:
+        case "command":
+            return CommandRunner(tuple(settings.command), cwd=settings.cwd, env=dict(settings.env), output_bytes=output_bytes)
+        case "http":
+            return HttpRunner(settings.url, settings.credential(), settings.ca_file)
+        case "openclaw":
+            return OpenClawRunner(settings.url, settings.credential(), settings.message, settings.ca_file)
+        case "python":
+            return PythonRunner(settings.target)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from dispatcher.core.lineage import VARIABLE, to_variable
 from dispatcher.core.models import Busy, Failed, HeartbeatRequest, Ran, Skipped
 from workers.reaper import Reaper, ReaperUnavailable, shared_reaper
 from workers.runners.gated import OPEN_GATE, GatedCommand, why_not_startable
-from workers.runners.protocol import Cancelled, Control, RunResult, Why
+from workers.runners.protocol import TRACE_BYTES, Control, RunResult, Why, broken_off, trace_headers
 from workers.runners.pump import Pump
 
 EXIT_BUSY = 75  # EX_TEMPFAIL
@@ -25,8 +24,6 @@ ERROR_CHARS = 300
 DRAIN_S = 0.5  # how long a process that the command left behind may hold its outputs open
 UNKILLABLE_S = 5.0  # after SIGKILL; longer only inside the kernel
 CHECK_S = 1.0  # how often a running command looks whether its reaper is alive
-TRACE_BYTES = 8192
-TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class CommandRunner:
 
     def run(self, request: HeartbeatRequest, control: Control) -> RunResult:
         if why := control.why():
-            return _broken_off(why, "")
+            return broken_off(why)
         env = environment(request, self.env)
         if problem := why_not_startable(self.command, self.cwd, env):
             return self._not_started(request, problem)
@@ -139,10 +136,7 @@ def environment(request: HeartbeatRequest, configured: Mapping[str, str]) -> dic
     as_json = json.dumps(trace)
     if trace and len(as_json) <= TRACE_BYTES:
         ours["WAKE_TRACE"] = as_json
-    if TRACEPARENT.fullmatch(trace.get("traceparent", "")):
-        ours["TRACEPARENT"] = trace["traceparent"]
-        if (state := trace.get("tracestate", "")) and state.isascii() and state.isprintable() and len(state) <= TRACE_BYTES:
-            ours["TRACESTATE"] = state
+    ours |= {name.upper(): value for name, value in trace_headers(trace).items()}
     env = {name: value for name, value in os.environb.items() if name.decode("latin-1") not in inherited}
     return env | {k.encode(): v.encode() for k, v in configured.items()} | {k.encode(): v.encode() for k, v in ours.items()}
 
@@ -151,9 +145,9 @@ def _result(status: int | None, why: Why | None, pump: Pump, control: Control, e
     out, err = clean(pump.stdout.text()).strip(), clean(pump.stderr.text()).strip()
     both = "\n".join(filter(None, (out, err)))
     if why:
-        return _broken_off(why, both if status is not None else f"{both}\nstill alive after SIGKILL")
+        return broken_off(why, both if status is not None else f"{both}\nstill alive after SIGKILL")
     if status == -signal.SIGKILL and (left_ms := control.trust_left_ms()) is not None and left_ms <= 0:
-        return _broken_off(Why.LOST, both)  # the reaper was faster than the lease keeper
+        return broken_off(Why.LOST, both)  # the reaper was faster than the lease keeper
     if status == 0:
         return Ran(note=out or err)
     if status == EXIT_BUSY:
@@ -163,16 +157,6 @@ def _result(status: int | None, why: Why | None, pump: Pump, control: Control, e
     how = f"killed by {_signal_name(-status)}" if status is not None and status < 0 else f"exit code {status}"
     last_line = next(iter((err or out).splitlines()[-1:]), "")[-ERROR_CHARS:]
     return Failed(error=f"{how}: {last_line}" if last_line else how, note=both)
-
-
-def _broken_off(why: Why, note: str) -> RunResult:
-    match why:
-        case Why.LOST:
-            return Failed(error="lease lost", note=note)
-        case Why.TIMEOUT:
-            return Failed(error="timeout", note=note)
-        case Why.STOP:
-            return Cancelled(reason="stop", note=note)
 
 
 def _signal_name(number: int) -> str:

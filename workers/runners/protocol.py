@@ -6,17 +6,20 @@ one appears; it polls nothing.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, ParamSpec, Protocol
 
-from dispatcher.core.models import HeartbeatRequest, Outcome
+from dispatcher.core.models import Failed, HeartbeatRequest, Outcome
 
 P = ParamSpec("P")
+TRACE_BYTES = 8192
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Why(StrEnum):
@@ -36,6 +39,28 @@ class Cancelled:
 
 
 RunResult = Outcome | Cancelled
+
+
+def broken_off(why: Why, note: str = "") -> RunResult:
+    """The answer of a heartbeat that had to end before its work did; `note` is what it had said by then."""
+    match why:
+        case Why.LOST:
+            return Failed(error="lease lost", note=note)
+        case Why.TIMEOUT:
+            return Failed(error="timeout", note=note)
+        case Why.STOP:
+            return Cancelled(reason="stop", note=note)
+
+
+def trace_headers(trace: Mapping[str, str] | None) -> dict[str, str]:
+    """`traceparent` and `tracestate` as W3C has them, of a context that came from a producer; what is malformed is left out."""
+    context = trace or {}
+    if not TRACEPARENT.fullmatch(context.get("traceparent", "")):
+        return {}
+    found = {"traceparent": context["traceparent"]}
+    if (state := context.get("tracestate", "")) and state.isascii() and state.isprintable() and len(state) <= TRACE_BYTES:
+        found["tracestate"] = state
+    return found
 
 
 class Runner(Protocol):
@@ -127,6 +152,19 @@ class Control:
         """`callback` is called when `lost` or `stop` is set. It must not block. The time limit calls nobody: see `remaining_s`."""
         with self.lost.calling(callback), self.stop.calling(callback):
             yield
+
+    @contextmanager
+    def ending(self, callback: Callable[[], object]) -> Iterator[None]:
+        """As `waking`, and `callback` is called at the time limit too, by a thread of its own."""
+        timer = threading.Timer(self.remaining_s(), callback)
+        timer.daemon = True
+        timer.start()
+        try:
+            with self.waking(callback):
+                yield
+        finally:
+            timer.cancel()
+            timer.join()
 
     def trust_left_ms(self) -> int | None:
         """How long the lease is still trusted; negative when it no longer is, None when nobody said."""

@@ -13,14 +13,13 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dispatcher.causes import heartbeat_of
 from dispatcher.core.exec_text import clean
 from dispatcher.core.models import Busy, Failed, HeartbeatRequest, Outcome, Ran, Skipped
-from workers.runners.protocol import Cancelled, Control, RunResult, Why
+from workers.runners.protocol import Control, RunResult, Why, broken_off
 
 ERROR_CHARS = 300
 NOTE_CHARS = 4096
@@ -40,7 +39,7 @@ class PythonRunner:
 
     def run(self, request: HeartbeatRequest, control: Control) -> RunResult:
         if why := control.why():
-            return _broken_off(why)
+            return broken_off(why)
         cancel = threading.Event()
         try:
             function = load(self.target)
@@ -50,26 +49,14 @@ class PythonRunner:
         answer: object = None
         raised: Failed | None = None
         try:
-            with _set_after(cancel, control.remaining_s()), control.waking(cancel.set), heartbeat_of(request):
+            with control.ending(cancel.set), heartbeat_of(request):
                 answer = call(request)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the function is foreign; a script-like one ends with sys.exit()
             raised = Failed(error=_short(_told(error)), note=clean("".join(traceback.format_exception(error)))[-NOTE_CHARS:])
         why = control.why()
         if why in (Why.LOST, Why.TIMEOUT) or (why and cancellable and answer is None):
-            return _broken_off(why)
+            return broken_off(why)
         return raised or _outcome(answer)
-
-
-@contextmanager
-def _set_after(event: threading.Event, timeout_s: float) -> Iterator[None]:
-    timer = threading.Timer(timeout_s, event.set)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
 
 
 def load(target: str) -> Callable[..., object]:
@@ -113,16 +100,6 @@ def _outcome(answer: object) -> Outcome:
             return answer
         case _:  # the turn took place, running it again would not mend the function
             return Ran(note=f"the function returned a {type(answer).__name__}, which says nothing; return None, a bool or an Outcome")
-
-
-def _broken_off(why: Why) -> RunResult:
-    match why:
-        case Why.LOST:
-            return Failed(error="lease lost")
-        case Why.TIMEOUT:
-            return Failed(error="timeout")
-        case Why.STOP:
-            return Cancelled(reason="stop")
 
 
 def _told(error: BaseException) -> str:

@@ -54,6 +54,16 @@ CASES = [
     ("[defaults]\nrunner = { type = 'command', command = ['x'], env = { WAKE_TOKEN = '1' } }", "defaults.runner.env: WAKE_TOKEN is set by"),
     ("[defaults]\nrunner = { type = 'command', command = ['x'], env = { 'A=B' = '1' } }", "defaults.runner.env: 'A=B' cannot be"),
     ("[defaults]\nrunner = { type = 'python', target = 'module' }", "defaults.runner.target: must have the form"),
+    ("[defaults]\nrunner = { type = 'http', secret_env = 'X' }", "defaults.runner.url: is missing"),
+    ("[defaults]\nrunner = { type = 'http', url = 'http://h/' }", "defaults.runner: needs one of secret_file, secret_env and secret"),
+    ("[defaults]\nrunner = { type = 'http', url = 'ftp://h/', secret_env = 'X' }", "defaults.runner.url: must have the form https://"),
+    ("[defaults]\nrunner = { type = 'http', url = 'http://h:p/', secret_env = 'X' }", "defaults.runner.url: must have the form https://"),
+    ("[defaults]\nrunner = { type = 'http', url = 'http://h/ä', secret_env = 'X' }", "defaults.runner.url: must have the form https://"),
+    ("[defaults]\nrunner = { type = 'http', url = 'http://h/', secret_env = 'A=B' }", "defaults.runner.secret_env: "),
+    (
+        "[defaults]\nrunner = { type = 'http', url = 'http://h/', secret_fil = 'x' }",
+        "defaults.runner.secret_fil: unknown key; did you mean",
+    ),
     ("[defaults]\ntime_limit_s = 0", "defaults.time_limit_s: must be greater than 0, not 0"),
     ("[defaults]\nmax_batch = 5001", "defaults.max_batch: must be less than or equal to 5000"),
     ("[defaults]\nretry_base_ms = 10\nretry_max_ms = 5", "defaults.retry_max_ms: 5 must be at least retry_base_ms = 10"),
@@ -117,6 +127,13 @@ def test_all_faults_of_all_tables_are_reported_at_once(tmp_path: Path) -> None:
     ]
     assert [key for key in [*keys, "sweeps: "] if key not in found] == []
     assert found.count("\n") + 1 == len(keys) + 1
+
+
+def test_a_problem_with_a_runner_does_not_repeat_its_secret(tmp_path: Path) -> None:
+    for fault in ("secret_env = 'X'", "secret_env = 1", "ca_file = ''", "url = 'https://me:hunter@h/'", "url = 'https://:hunter@h:port/'"):
+        url = "" if "url" in fault else "url = 'https://h/', "
+        text = "\n".join(problems(tmp_path, f"[defaults]\nrunner = {{ type = 'http', {url}secret = 'hunter', {fault} }}"))
+        assert "hunter" not in text
 
 
 def test_a_problem_with_the_url_does_not_repeat_the_password(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from dispatcher.config import AgentPolicy, CommandRunner, Config, PythonRunner, load
+from dispatcher.config import AgentPolicy, CommandRunner, Config, HttpRunner, PythonRunner, load
+from dispatcher.config.origins import agent_settings
 from dispatcher.config.problems import TABLES
 from dispatcher.config.selectors import matching, specificity
 from dispatcher.core.errors import InvalidAddress
@@ -162,3 +163,23 @@ def test_there_is_always_one_most_specific_pattern_whatever_the_order(patterns: 
     found = matching(patterns, agent_id)
     assert found == matching(list(reversed(patterns)), agent_id)
     assert [specificity(p) for p in found] == sorted({specificity(p) for p in found})
+
+
+def test_the_files_of_a_runner_count_from_the_folder_of_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "wake.toml"
+    path.write_text('[agents.ops]\nrunner = { type = "http", url = "https://h/", secret_file = "s", ca_file = "/etc/ca.pem" }\n')
+    runner = load(path, env={}).agent("ops").runner
+    assert isinstance(runner, HttpRunner)
+    assert (runner.secret_file, runner.ca_file) == (str(tmp_path / "s"), "/etc/ca.pem")
+
+
+def test_what_is_shown_of_a_runner_holds_no_secret(tmp_path: Path) -> None:
+    path = tmp_path / "wake.toml"
+    path.write_text('[agents.ops]\nrunner = { type = "http", url = "https://h/a?key=hunter", secret = "hunter" }\n')
+    config = load(path, env={})
+    (shown,) = [setting.value for setting in agent_settings(config, "ops", {}) if setting.key == "runner"]
+    assert (shown["url"], shown["secret"], shown["secret_env"]) == ("https://h/a?***", "***", None)
+    runner = config.agent("ops").runner
+    assert isinstance(runner, HttpRunner)
+    assert runner.credential().lines() == ["hunter"]
+    assert "'hunter'" not in repr(config)

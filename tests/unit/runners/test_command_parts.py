@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from dispatcher.config.agents import Runner as RunnerSettings
+from dispatcher.config.runners import Runner as RunnerSettings
 from tests.support.requests import request
 from workers.runners import build_runner
 from workers.runners.command import CommandRunner, environment
