@@ -76,11 +76,11 @@ class Mailbox:
     def put_all(self, deposits: Sequence[tuple[Deposit, str | None]]) -> list[Reply]:
         """Each wake into its mailbox, or, with the reason why it is quiet, into the books only; one round trip.
 
-        The replies in order, as deposit.lua and suppress.lua declare them.
+        The replies in order, as deposit.lua and suppress.lua declare them, or FAILED where the data of that agent is unsound.
         """
         calls = [self._suppress(d, quiet) if quiet else self._deposit(d) for d, quiet in deposits]
         with unavailable(f"deposit {len(deposits)} wakes"):
-            return self._caller.call_all(calls)
+            return self._caller.call_all(calls, apart=True)
 
     def deposit_all(self, deposits: Sequence[Deposit]) -> list[Reply]:
         """As `put_all`, nothing quiet among them."""
@@ -170,7 +170,7 @@ class Mailbox:
         return _begun(lease, batch_id, reply)
 
     def renew_all(self, held: Sequence[tuple[Lease, str]]) -> list[str]:
-        """One more ttl for each (lease, batch id), in one round trip; the status words in order."""
+        """One more ttl for each (lease, batch id), in one round trip; the status words in order, FAILED as in `put_all`."""
         calls = [
             Call(
                 "renew", self._keys.agent(lease.pool, lease.agent_id), self._fence(lease) | {"batch": batch, "ttl_ms": self._limits.ttl_ms}
@@ -178,7 +178,7 @@ class Mailbox:
             for lease, batch in held
         ]
         with unavailable(f"renew {len(held)} leases"):
-            return [reply.status for reply in self._caller.call_all(calls)]
+            return [reply.status for reply in self._caller.call_all(calls, apart=True)]
 
     def settle(self, lease: Lease, batch_id: str, outcome: Literal["ran", "skipped"], detail: dict[str, Any]) -> Ended:
         """The batch is done. ALREADY_SETTLED answers a repetition by the same token."""
