@@ -11,7 +11,7 @@ from queue import Empty
 from typing import Any
 
 from celery.app.amqp import AMQP
-from kombu import Connection
+from kombu.connection import Connection
 from kombu.transport import redis
 
 log = logging.getLogger(__name__)

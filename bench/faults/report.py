@@ -50,7 +50,8 @@ def table(found: dict[str, Any]) -> str:
     lines = [
         "# Faults: measured by `make faults`",
         "",
-        f"{found['campaign'].capitalize()} campaign, seed {found['seed']}: {where}, lease {found['lease']['ttl_ms']} ms, `appendfsync always`.",
+        f"{found['campaign'].capitalize()} campaign, seed {found['seed']}: {where}.",
+        f"The lease lasts {found['lease']['ttl_ms']} ms; the server has `appendfsync always`.",
         f"{kills} SIGKILLs ({whom}) over {found['completions']} completions in {found['heartbeats']} heartbeats. {verdict}",
         "",
         f"Take-over after a SIGKILL, from the kill to the next start of the same batch: n {took['n']}, {shares}.",
