@@ -213,10 +213,12 @@ class Mailbox:
         with unavailable(f"revive agent={agent_id} completion={completion_id}"):
             return _ended(self._step("revive", pool, agent_id, id=completion_id, ledger_max=self._limits.ledger_max))
 
-    def drop(self, agent_id: str, pool: str, completion_id: str, reason: str) -> Ended:
-        """A dead letter of this agent is dropped for good."""
+    def drop(self, agent_id: str, pool: str, completion_id: str, reason: str, before_ms: int = 0) -> Ended:
+        """A dead letter of this agent is dropped for good; with `before_ms` only one that has been dead since before then."""
         with unavailable(f"drop agent={agent_id} completion={completion_id}"):
-            return _ended(self._step("drop", pool, agent_id, id=completion_id, reason=reason, ledger_max=self._limits.ledger_max))
+            return _ended(
+                self._step("drop", pool, agent_id, id=completion_id, reason=reason, before=before_ms, ledger_max=self._limits.ledger_max)
+            )
 
     def take_dead(self, agent_id: str, pool: str, completion_id: str, revival: int) -> Ended:
         """Removes a dead letter whose revival lies with another owner already."""
