@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from bench.faults.turn import born
+from bench.faults.turn import born, noted
 from dispatcher.cli.demo_verdict import Evidence, Heard, Planned, Verdict, judge
 from dispatcher.store.opened import Store
 
@@ -44,8 +44,7 @@ def read_turns(folder: Path, agents: Iterable[str]) -> list[Turn]:
 
 def _of(path: Path, agent: str) -> list[Turn]:
     turns: dict[str, Turn] = {}
-    for line in path.read_text().splitlines() if path.exists() else ():
-        said = json.loads(line)
+    for said in noted(path):
         if said["word"] == "end":
             turns[said["turn"]] = replace(turns[said["turn"]], ended=said["at"])
             continue

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 
 def born(pid: int | str) -> str | None:
@@ -28,11 +29,16 @@ def note(path: Path, **words: object) -> None:
     os.close(log)
 
 
+def noted(path: Path) -> list[dict[str, Any]]:
+    """What was noted so far. A line that is being written has no end yet."""
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+
 def older(path: Path) -> list[int]:
     """Commands of this agent that started before, did not end, and live."""
     open_turns: dict[str, dict[str, str]] = {}
-    for line in path.read_text().splitlines() if path.exists() else ():
-        said = json.loads(line)
+    for said in noted(path):
         if said["word"] == "start":
             open_turns[said["turn"]] = said
         else:
