@@ -60,7 +60,7 @@ def use_config(path: str) -> Config:
 
 def make_app(main: str, settings: Callable[[], dict[str, Any]]) -> Celery:
     """An application that asks for its settings at first use and does not become the host program's current one."""
-    app = Celery(main, set_as_current=False)
+    app = Celery(main, set_as_current=False, amqp="dispatcher.broker:ForgivingAMQP")
     app.add_defaults(settings)
     return app
 

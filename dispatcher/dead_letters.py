@@ -7,6 +7,8 @@ by now: then the wake is deposited there first and the letter removed after it. 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
 
 from pydantic import ValidationError
 
@@ -22,6 +24,24 @@ from dispatcher.store.opened import Store
 from dispatcher.store.scripts import Reply
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which letters are meant: those that fit all that is said. Nothing said: all of them. `older_than_ms` counts from their death."""
+
+    reason: str | None = None
+    agent_id: str | None = None
+    session_key: str | None = None
+    older_than_ms: int = 0
+
+    def fits(self, letter: DeadLetter, now_ms: int) -> bool:
+        return (
+            self.reason in (None, letter.reason)
+            and self.agent_id in (None, letter.agent_id)
+            and self.session_key in (None, letter.session_key)
+            and now_ms - letter.dead_at_ms >= self.older_than_ms
+        )
+
+
 class DeadLetters:
     """The dead letters of one store. `announce` tells routers that the inbox has an entry; failing to is no error."""
 
@@ -35,6 +55,12 @@ class DeadLetters:
         if found is None:
             raise UnknownCompletion(f"look up completion={completion_id}: no dead letter has this id; `wake trace` tells where it is")
         return found
+
+    def chosen(self, which: Chosen) -> list[DeadLetter]:
+        """The letters that fit, the newest last."""
+        now_ms = self._store.ledger.now_ms()
+        found = [letter for letter in self._store.ledger.dead_letters() if which.fits(letter, now_ms)]
+        return sorted(found, key=lambda letter: (letter.dead_at_ms, letter.completion_id))
 
     def revive(self, completion_id: str) -> Route:
         """Gives the completion to the owner that its key has now, and says who that is.
@@ -57,17 +83,10 @@ class DeadLetters:
     def drop(self, completion_id: str) -> DeadLetter:
         """Drops the letter for good; its fate says so. Raises UnknownCompletion when there is no such letter."""
         letter, record = self.find(completion_id)
-        if "wake" not in record:
-            done = self._store.inbox.drop(completion_id)
-        else:
-            agent_id = str(letter.agent_id)
-            where = self._store.ledger.where(completion_id)
-            if where is not None and where.agent_id not in (None, agent_id):
-                raise NotRevived(
-                    f"drop completion={completion_id}: its revival for agent={where.agent_id} was interrupted; revive it again"
-                )
-            done = self._store.mailbox.drop(agent_id, self._pool_of(agent_id), completion_id, "operator").status == "DROPPED"
-        if not done:
+        owner = str(letter.agent_id) if "wake" in record else None
+        if owner and (other := _revived_for(self._store, completion_id, owner)):
+            raise NotRevived(f"drop completion={completion_id}: its revival for agent={other} was interrupted; revive it again")
+        if not _drop(self._store, completion_id, owner, "operator"):
             raise UnknownCompletion(f"drop completion={completion_id}: somebody else has just revived or dropped it")
         return letter
 
@@ -138,3 +157,25 @@ class DeadLetters:
     def _pool_of(self, agent_id: str) -> str:
         home = self._store.ledger.home_of(agent_id)
         return home[0] if home else self._config.pool_of(agent_id)
+
+
+def expire(store: Store, before_ms: int, limit: int) -> int:
+    """Drops up to `limit` letters that have been dead since before then, each with the receipt `expired`. How many."""
+    dropped = 0
+    for letter, owner in islice(store.ledger.letters.dead_before(before_ms), limit):
+        if not owner or not _revived_for(store, letter.completion_id, owner):
+            dropped += _drop(store, letter.completion_id, owner, "expired", before_ms)
+    return dropped
+
+
+def _revived_for(store: Store, completion_id: str, owner: str) -> str | None:
+    """Who else has this completion already, because a revival was interrupted after its deposit."""
+    where = store.ledger.where(completion_id)
+    return None if where is None or where.agent_id == owner else where.agent_id
+
+
+def _drop(store: Store, completion_id: str, owner: str | None, reason: str, before_ms: int = 0) -> bool:
+    if owner is None:
+        return store.inbox.drop(completion_id, reason, before_ms)
+    home = store.ledger.home_of(owner)  # no letter without one
+    return home is not None and store.mailbox.drop(owner, home[0], completion_id, reason, before_ms).status == "DROPPED"

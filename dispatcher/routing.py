@@ -27,6 +27,7 @@ from dispatcher.homes import Homes
 from dispatcher.store.inbox import Claimed, InboxEntry
 from dispatcher.store.mailbox import Deposit
 from dispatcher.store.opened import Store
+from dispatcher.store.scripts import FAILED
 from dispatcher.tokens import REMEDY, Keyring, authorize
 
 log = logging.getLogger(__name__)
@@ -191,6 +192,9 @@ class Router:
             for item, reply in zip(pending, replies, strict=True):
                 if reply.status == "MOVED" and not last_try:
                     again.append(self._rehomed(item, *reply.rest))
+                elif reply.status == FAILED:
+                    log.error("route completion=%s agent=%s: %s; see `wake doctor`", item.entry.completion_id, item.agent_id, reply.rest[0])
+                    kept[f"{FAILED} agent={item.agent_id}"] += 1
                 elif reply.status in ("TOO_LATE", "DEAD_FULL", "MOVED"):
                     kept[f"{reply.status} agent={item.agent_id}"] += 1
                 else:

@@ -12,6 +12,7 @@ Only the standard library is imported: `wake exec` keeps a completion here even 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -28,6 +29,7 @@ from dispatcher.core.errors import InvalidCompletion, WakeError
 
 STALE_WRITE_S = 3600.0  # a temporary file older than this has lost its writer
 BAD = "bad"
+MAX_FILES = 10_000  # the default of [bounds] max_spool, for when no configuration can be read
 
 
 @dataclass(frozen=True)
@@ -50,17 +52,17 @@ class _End(Enum):
     NOT_OURS = "another flusher has it, or had it"
 
 
-def write(spool_dir: Path, kwargs: dict[str, Any]) -> Path:
+def write(spool_dir: Path, kwargs: dict[str, Any], max_files: int = MAX_FILES) -> Path:
     """Keeps a completion and returns its file; when this returns, file and folder are on disk.
 
-    `kwargs` must carry its `completion_id`, fixed before the first try. Raises OSError (disk full, no permission).
+    `kwargs` must carry its `completion_id`, fixed before the first try. Raises OSError (disk full, no permission, at the bound).
     """
-    return _place(spool_dir, _content(kwargs))
+    return _place(spool_dir, _content(kwargs), max_files)
 
 
-def set_aside(spool_dir: Path, kwargs: dict[str, Any], reason: str) -> Path:
+def set_aside(spool_dir: Path, kwargs: dict[str, Any], reason: str, max_files: int = MAX_FILES) -> Path:
     """Keeps a completion that was refused for good in `bad/`, its reason beside it. Raises OSError like `write`."""
-    path = _place(spool_dir / BAD, _content(kwargs))
+    path = _place(spool_dir / BAD, _content(kwargs), max_files)
     path.with_suffix(".reason").write_text(reason + "\n", "utf-8")
     return path
 
@@ -149,7 +151,10 @@ def _content(kwargs: dict[str, Any]) -> bytes:
     return json.dumps(kwargs).encode()  # ASCII, so a lone surrogate survives to be refused with its reason
 
 
-def _place(folder: Path, content: bytes) -> Path:
+def _place(folder: Path, content: bytes, max_files: int) -> Path:
+    # Many writers at once may go past it by their number: it keeps a disk from filling up, and is no promise to the file.
+    if len(pending(folder)) >= max_files:
+        raise OSError(errno.EDQUOT, f"{max_files} completions are kept there already, the bound [bounds] max_spool", str(folder))
     _make_private(folder)
     name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
     temporary, path = folder / f".{name}.tmp", folder / f"{name}.json"

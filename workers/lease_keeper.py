@@ -16,6 +16,7 @@ from dispatcher.core.errors import WakeError
 from dispatcher.core.models import Lease
 from dispatcher.store.caps import Caps
 from dispatcher.store.mailbox import Mailbox
+from dispatcher.store.scripts import FAILED
 from workers.runners import Control
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,8 @@ class LeaseKeeper:
             if status == "RENEWED":
                 held.trusted_until, held.shrunk_until = self.trust_from(started), float("inf")
                 held.control.renewed(int((held.trusted_until - time.monotonic()) * 1000))
+            elif status == FAILED:
+                held.context.run(log.error, "this lease cannot be renewed: the agent's data is unsound; see `wake doctor`")
             else:
                 self._lose(held, status)
         if self._caps and (places := [(held.lease.agent_id, held.lease.pool) for held in batch if held.capped]):

@@ -102,7 +102,7 @@ class Reporter:
     def _keep(self, kwargs: dict[str, Any], error: Exception) -> Delivery:
         what = _what(error)
         try:
-            path = spool.write(spool_dir(self._config_path), kwargs)
+            path = spool.write(spool_dir(self._config_path), kwargs, _max_files(self._config_path))
         except OSError as failure:
             return _lost(kwargs, what, failure)
         say(f"{what}; completion {kwargs['completion_id']} kept in {path}, {_LATER} ({error})")
@@ -110,7 +110,7 @@ class Reporter:
 
     def _set_aside(self, kwargs: dict[str, Any], error: InvalidCompletion) -> Delivery:
         try:
-            path = spool.set_aside(spool_dir(self._config_path), kwargs, str(error))
+            path = spool.set_aside(spool_dir(self._config_path), kwargs, str(error), _max_files(self._config_path))
         except OSError as failure:
             return _lost(kwargs, f"completion refused: {error}", failure)
         say(f"completion {kwargs['completion_id']} refused: {error}; set aside in {path}, nothing will deliver it")
@@ -146,6 +146,15 @@ def spool_dir(config_path: str | None) -> Path:
         return load(Path(config_path) if config_path else None).data_dir / "spool"
     except Exception:  # noqa: BLE001  a completion is to be kept: no fault of the configuration may prevent that
         return _plain_data_dir(config_path) / "spool"
+
+
+def _max_files(config_path: str | None) -> int:
+    try:
+        from dispatcher.config import load
+
+        return load(Path(config_path) if config_path else None).bounds.max_spool
+    except Exception:  # noqa: BLE001  as for the folder
+        return spool.MAX_FILES
 
 
 def _plain_data_dir(config_path: str | None) -> Path:

@@ -66,6 +66,7 @@ def _everything(reached: Reach) -> Shown:
     missing = [] if routers else ["router"]
     missing += [] if workers else ["worker"]
     missing += [f"worker of pool {pool}" for pool in sorted({agent["pool"] for agent in agents} - served)] if workers else []
+    dead, alert_at = ledger.letters.count(), reached.config.bounds.alert_dead
     return {
         "ready": not missing,
         "missing": missing,
@@ -73,7 +74,8 @@ def _everything(reached: Reach) -> Shown:
         "routers": routers,
         "workers": workers,
         "inbox": ledger.inbox_depth(),
-        "dead_letters": ledger.letters.count(),
+        "dead_letters": dead,
+        "dead_alert": bool(alert_at) and dead >= alert_at,
         "agents": sorted(agents, key=lambda shown: str(shown["agent_id"])),
     }
 
@@ -168,7 +170,8 @@ def _print(shown: Shown, now_ms: int) -> None:
         say(f"not ready: no {', no '.join(shown['missing'])}", style="red")
     pools = sorted({pool for worker in shown["workers"] for pool in worker["pools"]})
     workers = f"{len(shown['workers'])} ({', '.join(pools)})" if pools else 0
-    counts = [("inbox", shown["inbox"]), ("dead letters", shown["dead_letters"])]
+    dead = f"{shown['dead_letters']}: too many, see `wake dead list`" if shown["dead_alert"] else shown["dead_letters"]
+    counts = [("inbox", shown["inbox"]), ("dead letters", dead)]
     facts([("server", shown["server"]), ("routers", len(shown["routers"])), ("workers", workers), *counts])
     if shown["agents"]:
         columns = ("agent", "pool", "state", "until", "pending", "parked", "oldest")

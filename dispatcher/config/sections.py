@@ -126,7 +126,10 @@ class BoundsSettings(Section):
 
     max_inbox: int = Field(100_000, ge=1, description="Unrouted completions; then producers are refused with a time to retry.")
     max_mailbox: int = Field(10_000, ge=1, description="Waiting completions of one agent; more become dead letters `mailbox-full`.")
-    max_dead: int = Field(100_000, ge=1, description="Dead letters; then routers stop acknowledging.")
+    max_dead: int = Field(100_000, ge=1, description="Dead letters of one agent, and of nobody; then routers stop acknowledging.")
+    dead_ms: int = Field(0, ge=0, description="ms after which a dead letter is dropped, with the receipt `expired`. 0: never.")
+    alert_dead: int = Field(1_000, ge=0, description="Dead letters in all from which `wake status` and the routers' logs warn. 0: never.")
+    max_spool: int = Field(10_000, ge=1, description="Completions that one host keeps while no server takes them; more are told as lost.")
     dedupe_ms: int = Field(
         DAY_MS, ge=1_000, le=30 * DAY_MS, description="ms a completion id is known as a duplicate; about 120 bytes each."
     )

@@ -66,7 +66,7 @@ def unavailable(operation: str) -> Iterator[None]:
     except (redis.ConnectionError, OSError) as error:
         raise StoreUnavailable(f"{operation}: {error}; start the server (`wake up`), or check [redis] url and WAKE_REDIS_URL") from error
     except redis.ResponseError as error:
-        if not _cannot_serve(error):
+        if not cannot_serve(error):
             raise
         raise StoreUnavailable(f"{operation}: the server cannot serve this now ({error}); see its memory, disk, role and ACL") from error
 
@@ -90,7 +90,8 @@ def kombu_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}/{database}" + (f"?{urlencode(options)}" if options else "")
 
 
-def _cannot_serve(error: redis.ResponseError) -> bool:
+def cannot_serve(error: redis.ResponseError) -> bool:
+    """Whether the whole server is in no state to do it (memory, disk, role, rights), and not this one call wrong."""
     if isinstance(error, redis.ReadOnlyError | redis.OutOfMemoryError | NoPermissionError):
         return True  # redis-py cuts the code word off these
     return str(error).split(" ", 1)[0] in CANNOT_SERVE

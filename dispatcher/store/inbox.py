@@ -183,9 +183,11 @@ class Inbox:
         with unavailable(f"revive completion={completion_id} agent={agent_id}"):
             self._caller.call("reroute", self._keys.inbox, id=completion_id, agent=agent_id, via=via)
 
-    def drop(self, completion_id: str) -> bool:
+    def drop(self, completion_id: str, reason: str = "operator", before_ms: int = 0) -> bool:
+        """An ownerless dead letter is dropped for good; with `before_ms` only one that has been dead since before then."""
         with unavailable(f"drop completion={completion_id}"):
-            return self._caller.call("drop_inbox", self._keys.inbox, id=completion_id).status == "DROPPED"
+            reply = self._caller.call("drop_inbox", self._keys.inbox, id=completion_id, reason=reason, before=before_ms)
+        return reply.status == "DROPPED"
 
 
 def _receipt(completion_id: str, reply: Reply) -> tuple[Receipt, bool] | IdConflict | InboxFull:

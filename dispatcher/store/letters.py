@@ -11,6 +11,7 @@ from dispatcher.store.connect import unavailable
 from dispatcher.store.keys import Keys
 
 Record = dict[str, Any]
+PAGE = 100  # a letter may carry 16 KiB of output
 
 
 class Letters:
@@ -57,6 +58,15 @@ class Letters:
             pipe.hlen(self._keys.agent(pool, agent_id)["dead"])
         with unavailable("count dead letters"):
             return sum(pipe.execute())
+
+    def dead_before(self, before_ms: int) -> Iterator[tuple[DeadLetter, str | None]]:
+        """Those that have been dead since before then, with the agent that they lie with; read a page at a time."""
+        for key, owner in [(self._keys.inbox["dead"], None), *((self._keys.agent(p, a)["dead"], a) for p, a in self._owners())]:
+            with unavailable("list dead letters"):
+                for completion_id, raw in self._client.hscan_iter(key, count=PAGE):
+                    letter = _owned(completion_id, owner, json.loads(raw)) if owner else _ownerless(completion_id, json.loads(raw))
+                    if letter.dead_at_ms < before_ms:
+                        yield letter, owner
 
     def _owners(self) -> list[tuple[str, str]]:
         """(pool, agent id) of every agent that has dead letters."""

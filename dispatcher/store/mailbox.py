@@ -78,11 +78,11 @@ class Mailbox:
     def put_all(self, deposits: Sequence[tuple[Deposit, str | None]]) -> list[Reply]:
         """Each wake into its mailbox, or, with the reason why it is quiet, into the books only; one round trip.
 
-        The replies in order, as deposit.lua and suppress.lua declare them.
+        The replies in order, as deposit.lua and suppress.lua declare them, or FAILED where the data of that agent is unsound.
         """
         calls = [self._suppress(d, quiet) if quiet else self._deposit(d) for d, quiet in deposits]
         with unavailable(f"deposit {len(deposits)} wakes"):
-            return self._caller.call_all(calls)
+            return self._caller.call_all(calls, apart=True)
 
     def deposit_all(self, deposits: Sequence[Deposit]) -> list[Reply]:
         """As `put_all`, nothing quiet among them."""
@@ -181,7 +181,7 @@ class Mailbox:
         return _begun(lease, batch_id, reply)
 
     def renew_all(self, held: Sequence[tuple[Lease, str]]) -> list[str]:
-        """One more ttl for each (lease, batch id), in one round trip; the status words in order."""
+        """One more ttl for each (lease, batch id), in one round trip; the status words in order, FAILED as in `put_all`."""
         calls = [
             Call(
                 "renew", self._keys.agent(lease.pool, lease.agent_id), self._fence(lease) | {"batch": batch, "ttl_ms": self._limits.ttl_ms}
@@ -189,7 +189,7 @@ class Mailbox:
             for lease, batch in held
         ]
         with unavailable(f"renew {len(held)} leases"):
-            return [reply.status for reply in self._caller.call_all(calls)]
+            return [reply.status for reply in self._caller.call_all(calls, apart=True)]
 
     def settle(self, lease: Lease, batch_id: str, outcome: Literal["ran", "skipped"], detail: dict[str, Any], avoidable: str = "") -> Ended:
         """The batch is done. ALREADY_SETTLED answers a repetition by the same token. `avoidable`: why the turn need not have been."""
@@ -225,10 +225,12 @@ class Mailbox:
         with unavailable(f"revive agent={agent_id} completion={completion_id}"):
             return _ended(self._step("revive", pool, agent_id, id=completion_id, ledger_max=self._limits.ledger_max))
 
-    def drop(self, agent_id: str, pool: str, completion_id: str, reason: str) -> Ended:
-        """A dead letter of this agent is dropped for good."""
+    def drop(self, agent_id: str, pool: str, completion_id: str, reason: str, before_ms: int = 0) -> Ended:
+        """A dead letter of this agent is dropped for good; with `before_ms` only one that has been dead since before then."""
         with unavailable(f"drop agent={agent_id} completion={completion_id}"):
-            return _ended(self._step("drop", pool, agent_id, id=completion_id, reason=reason, ledger_max=self._limits.ledger_max))
+            return _ended(
+                self._step("drop", pool, agent_id, id=completion_id, reason=reason, before=before_ms, ledger_max=self._limits.ledger_max)
+            )
 
     def take_dead(self, agent_id: str, pool: str, completion_id: str, revival: int) -> Ended:
         """Removes a dead letter whose revival lies with another owner already."""

@@ -13,14 +13,16 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from dispatcher.core.errors import ScriptContractError
+from dispatcher.store.connect import cannot_serve
 from dispatcher.store.keys import AGENT_NAMES, DERIVE, POOL_NAMES
 
 _MOVE = (*POOL_NAMES, *AGENT_NAMES)
 _GROUPS = {"@derive": DERIVE, "@from": tuple(f"from_{name}" for name in _MOVE), "@to": tuple(f"to_{name}" for name in _MOVE)}
 Argument = str | int | float
+FAILED = "FAILED"  # no step says it: the status of a call that the server refused for a fault of its own data
 
 
 class Reply(NamedTuple):
@@ -94,8 +96,12 @@ class Caller:
     def call(self, script: str, keys: Mapping[str, str], **args: Argument) -> Reply:
         return self.call_all([Call(script, keys, args)])[0]
 
-    def call_all(self, calls: list[Call]) -> list[Reply]:
-        """The replies in order. Raises the error of the first call that the server refused, after all were tried."""
+    def call_all(self, calls: list[Call], *, apart: bool = False) -> list[Reply]:
+        """The replies in order. Raises the error of the first call that the server refused, after all were tried.
+
+        `apart`: calls for many agents. One that is refused for a fault of its own data is answered FAILED with the error's text, and costs
+        the others nothing; an error that concerns the whole server is raised all the same.
+        """
         raw = self._round([(scripts()[c.script], c) for c in calls])
         if any(isinstance(r, NoScriptError) for r in raw):
             for name in {c.script for c in calls}:
@@ -104,16 +110,19 @@ class Caller:
             for i, r in zip(again, self._round([(scripts()[calls[i].script], calls[i]) for i in again]), strict=True):
                 raw[i] = r
         for r in raw:
-            if isinstance(r, Exception):
+            if isinstance(r, Exception) and not (apart and isinstance(r, ResponseError) and not cannot_serve(r)):
                 raise r
-        return [scripts()[c.script].reply(r) for c, r in zip(calls, raw, strict=True)]
+        return [
+            Reply(FAILED, [f"{c.script}: {r}"]) if isinstance(r, Exception) else scripts()[c.script].reply(r)
+            for c, r in zip(calls, raw, strict=True)
+        ]
 
     def _round(self, calls: list[tuple[Script, Call]]) -> list[Any]:
         if len(calls) == 1:
             script, call = calls[0]
             try:
                 return [self.client.evalsha(script.sha, len(script.keys), *script.words(call.keys, call.args))]
-            except NoScriptError as error:
+            except ResponseError as error:
                 return [error]
         pipe = self.client.pipeline(transaction=False)
         for script, call in calls:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from dispatcher.store.connect import unavailable
 from dispatcher.store.opened import Store
-from dispatcher.store.scripts import Call
+from dispatcher.store.scripts import FAILED, Call, Reply
+
+log = logging.getLogger(__name__)
 
 
 class Absent(NamedTuple):
@@ -62,7 +65,7 @@ class Sweeping:
             for slot, pool in slots
         ]
         with unavailable(f"sweep {len(slots)} slots"):
-            replies = self._store.caller.call_all(calls) if calls else []
+            replies = _sound(self._store.caller.call_all(calls, apart=True)) if calls else []
         return [(agent_id, pool) for (_, pool), reply in zip(slots, replies, strict=True) for agent_id in reply.rest[1:]]
 
     def backlog(self, queues: Sequence[str]) -> set[str]:
@@ -83,7 +86,7 @@ class Sweeping:
             calls = [
                 Call("watch", self._store.keys.pool(slot, pool), {"channel": self._store.keys.presence_channel}) for slot, pool in held
             ]
-            replies = self._store.caller.call_all(calls) if calls else []
+            replies = _sound(self._store.caller.call_all(calls, apart=True)) if calls else []
         found = []
         for (slot, pool), reply in zip(held, replies, strict=True):
             found += [Absent(slot, pool, *reply.rest[i : i + 3]) for i in range(0, len(reply.rest), 3)]
@@ -127,4 +130,12 @@ class Sweeping:
                 for (_, pool), agents in zip(self._slots, pipe.execute(), strict=True)
                 for agent_id in agents
             ]
-            return sum(reply.rest[0] for reply in store.caller.call_all(calls)) if calls else 0
+            return sum(sum(reply.rest) for reply in _sound(store.caller.call_all(calls, apart=True))) if calls else 0
+
+
+def _sound(replies: list[Reply]) -> list[Reply]:
+    """What failed is said and stands for "nothing here": one slot with unsound data must not stop the look at the others."""
+    for reply in replies:
+        if reply.status == FAILED:
+            log.error("%s; see `wake doctor`", reply.rest[0])
+    return [Reply(FAILED, []) if reply.status == FAILED else reply for reply in replies]

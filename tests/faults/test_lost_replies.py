@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 import redis
 
-from dispatcher.core.models import Busy, Fate, HeartbeatRequest, Outcome, Ran
+from dispatcher.core.models import Busy, Fate, Ran
 from dispatcher.core.models import Failed as RunFailed
 from dispatcher.store.mailbox import Mailbox
 from dispatcher.store.scripts import Call, Caller, Reply
 from tests.support.desk import Desk
 from tests.support.gates import wait_until
 from tests.support.server import Server
+from tests.support.shift import Scripted
 from workers.agent_worker import AgentWorker
 from workers.lease_keeper import LeaseKeeper
-from workers.runners import Control, Signal
+from workers.runners import Signal
 
 TOML = """
 [defaults]
@@ -37,24 +38,12 @@ class LosingCaller(Caller):
     loses = ""
     times = 0
 
-    def call_all(self, calls: list[Call]) -> list[Reply]:
-        replies = super().call_all(calls)
+    def call_all(self, calls: list[Call], *, apart: bool = False) -> list[Reply]:
+        replies = super().call_all(calls, apart=apart)
         if self.times and calls[0].script == self.loses:
             self.times -= 1
             raise redis.ConnectionError("connection closed while the answer was on its way")
         return replies
-
-
-class Scripted:
-    """A runner that answers as told, the last answer for ever."""
-
-    def __init__(self, *answers: Outcome) -> None:
-        self.answers, self.requests = list(answers), list[HeartbeatRequest]()
-
-    def run(self, request: HeartbeatRequest, control: Control) -> Outcome:
-        assert control.why() is None
-        self.requests.append(request)
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="wk-"))
         self.port = _free_port() if tcp else 0
         self.url = f"redis://127.0.0.1:{self.port}/0" if tcp else f"unix://{self.folder}/s.sock?db=0"
+        self.env: dict[str, str] = {}  # what its next start finds in its environment, beside ours
         self._appendfsync = appendfsync
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -60,7 +62,9 @@ class Server:
             "save": "",
         }
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
-        self._process = subprocess.Popen([str(server_binary()), *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            [str(server_binary()), *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=os.environ | self.env
+        )
         wait_until(self._answers, 60, f"the test server in {self.folder} answers")
 
     def kill(self) -> None:

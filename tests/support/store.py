@@ -36,9 +36,9 @@ class CheckedCaller(Caller):
         super().__init__(client)
         self._keys, self._ledger, self.books = keys, Ledger(client, keys), True
 
-    def call_all(self, calls: list[Call]) -> list[Reply]:
+    def call_all(self, calls: list[Call], *, apart: bool = False) -> list[Reply]:
         try:
-            return super().call_all(calls)
+            return super().call_all(calls, apart=apart)
         finally:
             assert_sound(self.client, self._keys)
             if self.books:

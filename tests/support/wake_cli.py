@@ -19,6 +19,7 @@ from dispatcher.routing import Router
 from dispatcher.store.mailbox import Begun, Leased
 from dispatcher.store.opened import Store
 from tests.support.exec_process import WAKE, environment
+from tests.support.gates import wait_until
 
 TOML = """
 [defaults]
@@ -155,6 +156,11 @@ class WakeCli:
         where = self.store.ledger.where(completion_id)
         assert where
         return where.fate.value
+
+    def settle_time(self) -> None:
+        """Until the server's clock is later than everything that was done."""
+        done_ms = self.store.ledger.now_ms()
+        wait_until(lambda: self.store.ledger.now_ms() > done_ms + 2, 10, "the clock has moved")
 
     def balanced(self) -> bool:
         return self.store.ledger.balance().balance == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -211,6 +212,18 @@ except OSError as error:
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
     assert done.stdout == "File too large\n"
     assert os.listdir(tmp_path / "spool") == []
+
+
+def test_at_its_bound_it_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
+    """Both folders, each for itself."""
+    for keep in (spool.write, lambda folder, words, most: spool.set_aside(folder, words, "why", most)):
+        keep(tmp_path, {"completion_id": "c1"}, 2)
+        keep(tmp_path, {"completion_id": "c2"}, 2)
+        with pytest.raises(OSError, match="max_spool") as full:
+            keep(tmp_path, {"completion_id": "c3"}, 2)
+        assert full.value.errno == errno.EDQUOT
+    assert [json.loads(path.read_bytes())["completion_id"] for path in spool.pending(tmp_path)] == ["c1", "c2"]
+    assert len(spool.pending(tmp_path / spool.BAD)) == 2
 
 
 def test_the_spool_needs_the_standard_library_only() -> None:

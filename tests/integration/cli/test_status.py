@@ -41,7 +41,7 @@ def test_ready_is_a_server_a_router_and_a_worker(wake: WakeCli) -> None:
         assert "no worker" in wake.run("status").out
     with present(wake, "router.inbox.host.1.ab", "worker.agents+quiet.host.2.cd"):
         shown = wake.json("status")
-        assert set(shown) == {"ready", "missing", "server", "routers", "workers", "inbox", "dead_letters", "agents"}
+        assert set(shown) == {"ready", "missing", "server", "routers", "workers", "inbox", "dead_letters", "dead_alert", "agents"}
         assert shown["routers"] == ["router.inbox.host.1.ab"]
         assert shown["workers"] == [{"holder": "worker.agents+quiet.host.2.cd", "pools": ["agents", "quiet"]}]
         assert shown["server"].startswith("unix:")

@@ -29,7 +29,8 @@ def raw(rig: Rig, agent_id: str, **args: int) -> Reply:
         "rank": 0,
         "late": 0,
         "rate": 0,
-    } | args
+        **args,
+    }
     return rig.caller.call("admit", rig.keys.caps(POOL), **words)
 
 

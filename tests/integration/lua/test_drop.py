@@ -33,3 +33,11 @@ def test_not_dead(rig: Rig) -> None:
     with rig.unchanged():
         for completion_id in ("c1", "c2", "c3"):
             assert rig.mailbox.drop(AGENT, POOL, completion_id, "operator") == Ended("NOT_DEAD")
+
+
+def test_one_that_died_again_is_another_letter(rig: Rig) -> None:
+    """NOT_DEAD for one that is not as old as the one that somebody looked at."""
+    rig.buried("c1")
+    with rig.unchanged():
+        assert rig.mailbox.drop(AGENT, POOL, "c1", "expired", T0) == Ended("NOT_DEAD")
+    assert rig.mailbox.drop(AGENT, POOL, "c1", "expired", T0 + 1) == Ended("DROPPED")
