@@ -36,6 +36,7 @@ def starter_toml(agents: Sequence[str], runner: Sequence[str], *, redis_url: str
         ("redis", "url"): "redis://127.0.0.1:6379/0",
         ("defaults", "active_hours"): {"start": "08:00", "end": "22:00", "timezone": "Europe/Berlin"},
         ("defaults", "precheck"): {"type": "command", "command": ["./precheck.sh"]},
+        ("http", "uds"): ".wake/http.sock",
         ("routing", "default_agent"): agents[0],
         ("routing", "bindings"): {"node-lab": agents[0]},
     }

@@ -22,7 +22,14 @@ from tests.support.requests import request
 from tests.support.terminal import Screen
 from tests.support.wake_cli import WakeCli
 
-UNSET = {("defaults", "active_hours"), ("defaults", "precheck"), ("redis", "url"), ("routing", "default_agent"), ("routing", "bindings")}
+UNSET = {
+    ("defaults", "active_hours"),
+    ("defaults", "precheck"),
+    ("http", "uds"),
+    ("redis", "url"),
+    ("routing", "default_agent"),
+    ("routing", "bindings"),
+}
 
 
 @pytest.fixture
