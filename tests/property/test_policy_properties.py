@@ -161,7 +161,9 @@ def test_every_guard_ends_later_than_now(
 
 
 @given(spent, st.integers(-1, 12), st.integers(-1, 30), st.integers(0, HOUR_MS - 1))
-def test_a_budget_is_kept_and_frees_itself_within_a_day(counts: tuple[tuple[int, int], ...], per_hour: int, per_day: int, within: int) -> None:
+def test_a_budget_is_kept_and_frees_itself_within_a_day(
+    counts: tuple[tuple[int, int], ...], per_hour: int, per_day: int, within: int
+) -> None:
     """At the time it names it is free, at the full hour before it is not."""
     now = HOUR * HOUR_MS + within
     until = budget_until(counts, now, per_hour, per_day)

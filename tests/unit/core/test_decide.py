@@ -201,7 +201,9 @@ def test_without_caps_and_in_time_nobody_needs_a_place() -> None:
 
 def test_who_needs_a_place_goes_by_urgency_then_age() -> None:
     """The rank is that of the most urgent of the target; a parked batch has its own."""
-    shown = state(lane(at=NOW - 9), lane("manual", at=NOW - 3), lane("immediate", session="agent:ops:side"), parked=(parked(urgent="immediate"),))
+    shown = state(
+        lane(at=NOW - 9), lane("manual", at=NOW - 3), lane("immediate", session="agent:ops:side"), parked=(parked(urgent="immediate"),)
+    )
     capped = Rules(all_cap=1)
     assert admission(shown, RunTarget(MAIN, ()), capped) == Admission(0, NOW - 3, late=False)
     assert admission(shown, RunParked("ops-1"), Rules(pool_cap=1)) == Admission(1, NOW - 50, late=False)

@@ -41,8 +41,7 @@ def test_a_budget_frees_itself_at_full_hours(spent: tuple[tuple[int, int], ...],
 
 
 @pytest.mark.parametrize(
-    ("intent", "expected"),
-    [("manual", None), *((intent, BUDGET) for intent in ("immediate", "event", "task", "scheduled", DEEP))],
+    ("intent", "expected"), [("manual", None), *((intent, BUDGET) for intent in ("immediate", "event", "task", "scheduled", DEEP))]
 )
 def test_a_budget_holds_back_everything_but_a_person(intent: str, expected: str | None) -> None:
     blocked = cooldown(intent, NOW, (), None, None, Rules(budget_per_hour=3), spent=SPENT)
@@ -56,7 +55,9 @@ def test_the_flood_guard_comes_before_the_budget_and_that_before_quiet_hours() -
     assert cooldown("event", NOW, (), None, None, Rules(), closed_until_ms=closed) == NotBefore(closed, QUIET_HOURS)
 
 
-@pytest.mark.parametrize(("intent", "waits"), [("manual", False), ("immediate", False), ("event", True), ("task", True), ("scheduled", True), (DEEP, True)])
+@pytest.mark.parametrize(
+    ("intent", "waits"), [("manual", False), ("immediate", False), ("event", True), ("task", True), ("scheduled", True), (DEEP, True)]
+)
 def test_quiet_hours_bind_what_nobody_asked_for_now(intent: str, waits: bool) -> None:
     assert (cooldown(intent, NOW, (), None, closed_until_ms=NOW + 1) is not None) is waits
     assert cooldown(intent, NOW, (), None, closed_until_ms=NOW) is None
@@ -85,7 +86,16 @@ def test_how_long_a_wake_waits_for_company() -> None:
 
 @pytest.mark.parametrize(
     ("text", "ms"),
-    [("0", 0), ("0s", 0), ("250ms", 250), ("90s", 90_000), ("30m", 1_800_000), (" 1H30m ", 5_400_000), ("2d", 172_800_000), ("1m1ms", 60_001)],
+    [
+        ("0", 0),
+        ("0s", 0),
+        ("250ms", 250),
+        ("90s", 90_000),
+        ("30m", 1_800_000),
+        (" 1H30m ", 5_400_000),
+        ("2d", 172_800_000),
+        ("1m1ms", 60_001),
+    ],
 )
 def test_durations_as_people_write_them(text: str, ms: int) -> None:
     assert parse_duration_ms(text) == ms
@@ -128,7 +138,9 @@ def test_what_a_heartbeat_hands_down_comes_back_one_deeper() -> None:
     assert to_variable("ops", None) == ""
 
 
-@pytest.mark.parametrize("garbled", ["", "x", "4", "4:", "4:ops", "4:ops:", "4::c", ":ops:c", "-1:ops:c", "1e3:ops:c", "٣:ops:c", "1234567:ops:c", "²:ops:c"])
+@pytest.mark.parametrize(
+    "garbled", ["", "x", "4", "4:", "4:ops", "4:ops:", "4::c", ":ops:c", "-1:ops:c", "1e3:ops:c", "٣:ops:c", "1234567:ops:c", "²:ops:c"]
+)
 def test_a_garbled_lineage_is_none(garbled: str) -> None:
     """Whoever wrote into the environment cannot break a report."""
     assert caused_by(garbled) is None
