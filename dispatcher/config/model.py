@@ -84,7 +84,9 @@ class Config(Section):
             policy = self.defaults
             for layer in self._layers(agent_id):
                 policy = policy.model_copy(update={name: getattr(layer, name) for name in layer.model_fields_set})
-            placed = {name: runner.placed(self._base_dir) for name in ("runner", "precheck") if (runner := getattr(policy, name)) is not None}
+            placed = {
+                name: runner.placed(self._base_dir) for name in ("runner", "precheck") if (runner := getattr(policy, name)) is not None
+            }
             self._policies[agent_id] = policy.model_copy(update=placed)
         return self._policies[agent_id]
 

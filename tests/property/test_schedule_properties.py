@@ -17,8 +17,8 @@ from dispatcher.core.schedule import MINUTE_MS, SEEK_HORIZON_MS, ActiveHours
 from dispatcher.core.snapshot import Snapshot, Tick
 
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Kathmandu", "UTC")
-YEAR = datetime(2027, 1, 1)
-YEAR_MS = int(YEAR.replace(tzinfo=UTC).timestamp()) * 1000
+YEAR = datetime(2027, 1, 1, tzinfo=UTC)
+YEAR_MS = int(YEAR.timestamp()) * 1000
 MINUTES = 365 * 1440
 STEP = 15  # no clock of these zones changes between quarters of an hour
 
@@ -32,7 +32,7 @@ def wall_minutes(zone: str) -> list[int]:
     """The minute on the wall at every minute of the year, from the zone's offset alone."""
     found: list[int] = []
     for quarter in range(0, MINUTES, STEP):
-        at = (YEAR + timedelta(minutes=quarter)).replace(tzinfo=UTC)
+        at = YEAR + timedelta(minutes=quarter)
         offset = at.astimezone(ZoneInfo(zone)).utcoffset()
         assert offset is not None
         found += [(quarter + n + int(offset.total_seconds()) // 60) % 1440 for n in range(STEP)]

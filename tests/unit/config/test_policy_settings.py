@@ -24,8 +24,8 @@ CASES = [
     ("[defaults]\nactive_hours = { start = 8, end = '22:00' }", "defaults.active_hours.start: must be a valid string, not 8"),
     ("[defaults]\nactive_hours = { start = '8:00', end = '22:00' }", "defaults.active_hours: '8:00' is no time of day; write HH:MM"),
     ("[defaults]\nactive_hours = { start = '24:00', end = '22:00' }", "defaults.active_hours: 24:00 can only be an end; use 00:00"),
-    ("[agents.ops]\nactive_hours = { " + WINDOW + ", timezone = 'Mars' }", "agents.ops.active_hours: 'Mars' is no IANA time zone; write"),
-    ("[defaults]\nactive_hours = { " + WINDOW + ", timezon = 'UTC' }", "defaults.active_hours.timezon: unknown key; did you mean `timezone`?"),
+    ("[agents.ops]\nactive_hours = { " + WINDOW + ", timezone = 'Mars' }", "agents.ops.active_hours: 'Mars' is no IANA"),
+    ("[defaults]\nactive_hours = { " + WINDOW + ", timezon = 'UTC' }", "defaults.active_hours.timezon: unknown key; did you mean"),
     ("[defaults]\nactive_hours = { " + WINDOW + ", zzz = 1 }", "defaults.active_hours.zzz: unknown key; known are start, end, timezone"),
     ("[defaults]\nuser_timezone = '../etc'", "defaults.user_timezone: '../etc' is no IANA time zone"),
     ("[defaults]\nuser_timezone = ''", "defaults.user_timezone: '' is no IANA time zone"),
@@ -38,20 +38,20 @@ CASES = [
     ("[defaults]\nnotify = 'all'", "defaults.notify: must be 'output', 'always', 'failures' or 'never', not 'all'"),
     ("[defaults]\nmax_lineage_depth = -1", "defaults.max_lineage_depth: must be greater than or equal to 0"),
     ("[defaults]\nlineage_spacing_ms = 0", "defaults.lineage_spacing_ms: must be greater than or equal to 1"),
-    ("[defaults]\nprecheck = './x'", "defaults.precheck: must be a table, not './x'; write { type = \"command\", command = [\"./needed.sh\"] }"),
-    ("[defaults]\nprecheck = { command = ['x'] }", "defaults.precheck: must be { type = \"command\", command = [\"./needed.sh\"] } or"),
+    ("[defaults]\nprecheck = './x'", "defaults.precheck: must be a table, not './x'; write { type = \"command\""),
+    ("[defaults]\nprecheck = { command = ['x'] }", 'defaults.precheck: must be { type = "command", command = ["./needed'),
     ("[defaults]\nprecheck = { type = 'command' }", "defaults.precheck.command: is missing"),
     ("[defaults]\nprecheck = { type = 'command', command = [] }", "defaults.precheck.command: must name a program"),
-    ("[defaults]\nprecheck = { type = 'command', command = ['x'], cwdd = 'y' }", "defaults.precheck.cwdd: unknown key; did you mean `cwd`?"),
+    ("[defaults]\nprecheck = { type = 'command', command = ['x'], cwdd = 'y' }", "defaults.precheck.cwdd: unknown key; did you mean"),
     ("[defaults]\nprecheck = { type = 'python', target = 'x' }", "defaults.precheck.target: must have the form"),
-    ("[agents.ops]\nprecheck = { type = 'python', target = 'x:y', cwd = 'z' }", "agents.ops.precheck.cwd: unknown key; known are type, target"),
+    ("[agents.ops]\nprecheck = { type = 'python', target = 'x:y', cwd = 'z' }", "agents.ops.precheck.cwd: unknown key; known are type"),
     ("[defaults]\nprecheck_limit_s = 0", "defaults.precheck_limit_s: must be greater than 0"),
     ("[caps]\nmax_runing = 1", "caps.max_runing: unknown key; did you mean `max_running`?"),
     ("[caps]\nmax_running = -1", "caps.max_running: must be greater than or equal to 0"),
     ("[pools.lab]\nmax_running = -1", "pools.lab.max_running: must be greater than or equal to 0"),
     ("[cap]\nmax_running = 1", "cap: unknown table; did you mean [caps]?"),
     ("[defaults]\nmax_running = 1", "defaults.max_running: unknown key; it belongs in [pools.NAME]"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "problem"), CASES)
@@ -119,7 +119,8 @@ def test_every_setting_reaches_the_policy(tmp_path: Path) -> None:
     interval_ms = 5_400_000
     hours = ActiveHours.parse("08:00", "22:00", "Europe/Berlin")
     expected = Rules(
-        True, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, True, interval_ms, phase("seed", "ops", interval_ms), hours, 14, 15, 16, 19, 17, 18.5
+        True, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, True,
+        interval_ms, phase("seed", "ops", interval_ms), hours, 14, 15, 16, 19, 17, 18.5,
     )  # fmt: skip
     assert rules_of(config, "ops") == expected
     assert rules_of(config, "ops") is rules_of(config, "ops")
