@@ -84,9 +84,10 @@ class Config(Section):
             policy = self.defaults
             for layer in self._layers(agent_id):
                 policy = policy.model_copy(update={name: getattr(layer, name) for name in layer.model_fields_set})
-            if policy.runner is not None:
-                policy = policy.model_copy(update={"runner": policy.runner.placed(self._base_dir)})
-            self._policies[agent_id] = policy
+            placed = {
+                name: runner.placed(self._base_dir) for name in ("runner", "precheck") if (runner := getattr(policy, name)) is not None
+            }
+            self._policies[agent_id] = policy.model_copy(update=placed)
         return self._policies[agent_id]
 
     def knows(self, agent_id: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from dispatcher.config.agents import AgentPolicy
+from dispatcher.config.agents import ActiveHoursSettings, AgentPolicy
 from dispatcher.config.environment import variable_of
 from dispatcher.config.model import Config
 from dispatcher.config.runners import CommandRunner, HttpRunner, OpenClawRunner, PythonRunner
@@ -43,10 +43,12 @@ TABLES: dict[str, type[BaseModel]] = {
 }
 RUNNERS: dict[str, type[BaseModel]] = {"command": CommandRunner, "python": PythonRunner, "http": HttpRunner, "openclaw": OpenClawRunner}
 NAMED_TABLES = ("agents", "pools")
-RUNNER_FORMS = (
-    '{ type = "command", command = ["./heartbeat.sh"] }, { type = "python", target = "module:callable" }, '
-    '{ type = "http", url = "https://host/path", secret_file = "FILE" } or { type = "openclaw", secret_file = "FILE" }'
-)
+FORMS = {
+    "runner": '{ type = "command", command = ["./heartbeat.sh"] }, { type = "python", target = "module:callable" }, '
+    '{ type = "http", url = "https://host/path", secret_file = "FILE" } or { type = "openclaw", secret_file = "FILE" }',
+    "precheck": '{ type = "command", command = ["./needed.sh"] } or { type = "python", target = "module:callable" }',
+    "active_hours": '{ start = "08:00", end = "22:00", timezone = "Europe/Berlin" }',
+}
 SECRETS = ("url", "secret")
 TABLE_SIMILARITY = 0.8  # [tool] is nobody's misspelt [pools], nor [targets] [agents]
 Location = tuple[int | str, ...]
@@ -141,13 +143,9 @@ def contradictions(config: Config) -> list[str]:
 
 
 def _as_written(location: Location) -> Location:
-    """pydantic's path without what no file contains: the tag of the chosen runner, and the mark of a key."""
+    """pydantic's path without what no file contains: the tag of the chosen runner or precheck, and the mark of a key."""
     words = [part for part in location if part != "[key]"]
-    if "runner" in words:
-        at = words.index("runner") + 1
-        if at < len(words) and words[at] in RUNNERS:
-            del words[at]
-    return tuple(words)
+    return tuple(part for at, part in enumerate(words) if not (part in RUNNERS and at and words[at - 1] in ("runner", "precheck")))
 
 
 def _words(fault: ErrorDetails, location: Location) -> str:
@@ -155,13 +153,14 @@ def _words(fault: ErrorDetails, location: Location) -> str:
         case "extra_forbidden":
             return _unknown_key(fault["loc"], str(location[-1]))
         case "union_tag_not_found" | "union_tag_invalid":
-            return f"must be {RUNNER_FORMS}"
+            return f"must be {FORMS[str(location[-1])]}"
         case "missing":
             return "is missing"
         case "value_error":
             return str(fault["ctx"]["error"])
         case "model_type" | "model_attributes_type":
-            return f"must be a table, not {fault['input']!r:.80}"
+            form = f"; write {FORMS[str(location[-1])]}" if location[-1] in FORMS else ""
+            return f"must be a table, not {fault['input']!r:.80}{form}"
         case _:
             text = fault["msg"].replace("Input should be", "must be").replace("String should", "must")
             return text if location[-1] in SECRETS else f"{text}, not {fault['input']!r:.80}"
@@ -171,9 +170,11 @@ def _unknown_key(location: Location, key: str) -> str:
     model = TABLES.get(str(location[0])) if len(location) > 1 else None
     if model is None:
         return "unknown table"
-    for part in location[:-1]:
-        if "runner" in location[:-1] and part in RUNNERS:
-            model = RUNNERS[str(part)]
+    for part in location[1:-1]:
+        if part == "active_hours":
+            model = ActiveHoursSettings
+        elif "runner" in location[:-1] or "precheck" in location[:-1]:
+            model = RUNNERS.get(str(part), model)
     close = difflib.get_close_matches(key.lower(), model.model_fields, n=1)
     if close:
         return f"unknown key; did you mean `{close[0]}`?"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_PART = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
-_WHOLE = re.compile(r"(?:\d{1,9}(?:ms|s|m|h|d))+")
+_PART = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
+_WHOLE = re.compile(r"(?:[0-9]{1,9}(?:ms|s|m|h|d))+")
 
 
 def parse_duration_ms(text: str) -> int:

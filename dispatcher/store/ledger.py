@@ -90,7 +90,7 @@ class Ledger:
         """A tick never was in the inbox; its id names its agent, and the moment at which it was due."""
         word, _, rest = completion_id.partition(":")
         agent_id, _, due_at = rest.rpartition(":")
-        if word != "tick" or not due_at.isdecimal() or not session_key.valid_agent_id(agent_id):
+        if word != "tick" or not (due_at.isascii() and due_at.isdecimal()) or not session_key.valid_agent_id(agent_id):
             return None
         home = self.home_of(agent_id)
         raw = self._client.hget(self._keys.agent(home[0], agent_id)["fates"], completion_id) if home else None
