@@ -17,7 +17,9 @@ from dispatcher.cli import (
     completions,
     dead,
     demo,
+    explaining,
     health,
+    holding,
     processes,
     service,
     settings,
@@ -40,6 +42,7 @@ _CODES: tuple[tuple[type[errors.WakeError], int], ...] = (
     (errors.EmbeddedServerError, USAGE),
     (errors.UnknownCompletion, NO),
     (errors.NotRevived, NO),
+    (errors.NotHeld, NO),
 )
 
 # No markup mode: help and usage errors are plain text, the same with and without a terminal.
@@ -79,6 +82,8 @@ GROUPS = (
     tracing,
     bindings,
     status,
+    explaining,
+    holding,
     health,
     agents,
     audit,

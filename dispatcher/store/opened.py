@@ -12,6 +12,7 @@ from dispatcher.store.caps import Caps
 from dispatcher.store.connect import connect
 from dispatcher.store.holds import Holds
 from dispatcher.store.inbox import Inbox
+from dispatcher.store.inspection import Inspection
 from dispatcher.store.keys import Keys
 from dispatcher.store.ledger import Ledger
 from dispatcher.store.limits import StoreLimits
@@ -35,6 +36,7 @@ class Store:
     cadences: Cadences
     holds: Holds
     caps: Caps
+    inspection: Inspection
 
     def close(self) -> None:
         self.client.close()
@@ -44,6 +46,7 @@ def open_store(config: Config, url: str, *, client_name: str | None = None) -> S
     """The store at `url` as `config` describes it. Opens no connection yet."""
     client = connect(url, config.redis, client_name=client_name)
     keys, limits, caller = Keys(config.redis.prefix, config.redis.slots), limits_of(config), Caller(client)
+    ledger = Ledger(client, keys)
     return Store(
         url,
         client,
@@ -52,11 +55,12 @@ def open_store(config: Config, url: str, *, client_name: str | None = None) -> S
         limits,
         Inbox(caller, keys, limits),
         Mailbox(caller, keys, limits),
-        Ledger(client, keys),
+        ledger,
         Bindings(client, keys, dict(config.routing.bindings)),
         Cadences(client, caller, keys, limits),
         Holds(client, caller, keys, limits),
         Caps(caller, keys, limits),
+        Inspection(client, caller, keys, ledger.pools),
     )
 
 
