@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dispatcher.core import session_key
 from dispatcher.core.models import DeadLetter, Fate
 from dispatcher.store.books import Balance, Books
 from dispatcher.store.connect import unavailable
@@ -86,21 +87,33 @@ class Ledger:
         with unavailable(f"look up completion={completion_id}"):
             seen = self._client.hget(self._keys.inbox["seen"], completion_id)
             if not seen:
-                return None
+                return self._where_tick(completion_id)
             _, at, _, _, state, agent_id, via = seen.split("|")
             if state in ("dead", "dropped"):
                 return Whereabouts(completion_id, Fate(state), None, None, None, int(at), None, via)
             if state == "accepted":
                 return Whereabouts(completion_id, Fate.ACCEPTED, accepted_at_ms=int(at))
-            home = self.home_of(agent_id)
-            keys = self._keys.agent(home[0], agent_id) if home else {}
-            raw = self._client.hget(keys["fates"], completion_id) if keys else None
-            if not home or not raw:
-                return Whereabouts(completion_id, Fate.ROUTED, agent_id, home[0] if home else None, via, int(at))
-            stage, _, _, moved_at, detail = raw.split("|", 4)
-            if stage == Fate.RUNNING and self._client.zscore(keys["parked"], detail) is not None:
-                stage = Fate.PENDING  # its batch waits for the next attempt
-        return Whereabouts(completion_id, Fate(stage), agent_id, home[0], via, int(at), int(moved_at), detail)
+            return self._with_owner(completion_id, agent_id, via, int(at))
+
+    def _where_tick(self, completion_id: str) -> Whereabouts | None:
+        """A tick never was in the inbox; its id names its agent, and the moment at which it was due."""
+        word, _, rest = completion_id.partition(":")
+        agent_id, _, due_at = rest.rpartition(":")
+        if word != "tick" or not due_at.isdecimal() or not session_key.valid_agent_id(agent_id):
+            return None
+        found = self._with_owner(completion_id, agent_id, None, int(due_at))
+        return None if found.fate is Fate.ROUTED else found
+
+    def _with_owner(self, completion_id: str, agent_id: str, via: str | None, at_ms: int) -> Whereabouts:
+        home = self.home_of(agent_id)
+        keys = self._keys.agent(home[0], agent_id) if home else {}
+        raw = self._client.hget(keys["fates"], completion_id) if keys else None
+        if not home or not raw:
+            return Whereabouts(completion_id, Fate.ROUTED, agent_id, home[0] if home else None, via, at_ms)
+        stage, _, _, moved_at, detail = raw.split("|", 4)
+        if stage == Fate.RUNNING and self._client.zscore(keys["parked"], detail) is not None:
+            stage = Fate.PENDING  # its batch waits for the next attempt
+        return Whereabouts(completion_id, Fate(stage), agent_id, home[0], via, at_ms, int(moved_at), detail)
 
     def has_marker(self, agent_id: str, completion_id: str, entry: str) -> bool:
         """Whether this inbox entry was deposited with this agent already."""

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
-from dispatcher.core.models import Address, Batch, Intent, Lease, Source, Wake
+from dispatcher.core.models import Address, Batch, Intent, Lease, Lineage, Source, Wake
 from dispatcher.core.snapshot import Deferral
+from dispatcher.store.cadences import Cadences
+from dispatcher.store.caps import Caps
 from dispatcher.store.inbox import Claimed, Inbox, InboxEntry, Submission
 from dispatcher.store.keys import LANES, Keys
 from dispatcher.store.ledger import Ledger
@@ -55,7 +57,10 @@ class Rig:
         self.caller = CheckedCaller(client, self.keys)
         self.inbox = Inbox(self.caller, self.keys, self.limits)
         self.mailbox = Mailbox(self.caller, self.keys, self.limits, now_ms)
+        self.cadences = Cadences(client, self.caller, self.keys, self.limits)
+        self.caps = Caps(self.caller, self.keys, self.limits)
         self.ledger = Ledger(client, self.keys)
+        self.now_ms = now_ms
         self.inbox.prepare()
         self._nonce = 0
 
@@ -65,7 +70,8 @@ class Rig:
 
     @now_ms.setter
     def now_ms(self, now_ms: int) -> None:
-        self.mailbox.now_ms = now_ms
+        for part in (self.mailbox, self.cadences, self.caps):
+            part.now_ms = now_ms
 
     def limited(self, **limits: int) -> Rig:
         """The same store with other limits and the same time."""
@@ -213,16 +219,19 @@ def letter(now_ms: int, session: str = "node-mac") -> dict[str, Any]:
 
 
 def deposit(
-    entry: InboxEntry, intent: str = "event", session: str = MAIN, *, pool: str = POOL, configured: str = POOL, delay_ms: int = 0,
-    output: str = "", read_at_ms: int = 0,
+    entry: InboxEntry, lane: str = "event", session: str = MAIN, *, pool: str = POOL, configured: str = POOL, delay_ms: int = 0,
+    output: str = "", read_at_ms: int = 0, quiet_ms: int = 0, max_wait_ms: int = 0, depth: int = 0,
 ) -> Deposit:  # fmt: skip
     """One wake for the owner of `session`, due after `delay_ms`."""
     wake = Wake(
-        wake_id=entry.completion_id, source=Source.EXEC_EVENT, intent=Intent.EVENT if intent == "rider" else Intent(intent),
+        wake_id=entry.completion_id, source=Source.EXEC_EVENT, intent=Intent.EVENT if lane in ("rider", "deep") else Intent(lane),
         reason="exec-event", text=f"Exec completed ({entry.completion_id})", accepted_at_ms=entry.accepted_at_ms,
+        lineage=Lineage(root="root", depth=depth) if depth else None,
     )  # fmt: skip
     address = Address(agent_id=session.split(":")[1], session_key=session)
-    return Deposit(address, pool, configured, wake, intent, delay_ms, output, entry.entry, entry.revival, read_at_ms)
+    return Deposit(
+        address, pool, configured, wake, lane, delay_ms, output, entry.entry, entry.revival, read_at_ms, quiet_ms, max_wait_ms
+    )
 
 
 def ids(batch: Batch) -> list[str]:

@@ -44,8 +44,9 @@ def assert_sound(client: Any, keys: Keys) -> None:
         homes = client.hgetall(keys.slot(slot)["homes"])
         for pool in client.smembers(slot_key):
             shared = _Shared(client, keys.pool(slot, pool))
-            for agent_id, home in homes.items():
-                _assert_agent(client, agent_id, keys.agent(pool, agent_id), shared, lives_here=home.split()[0] == pool)
+            for agent_id in homes.keys() | shared.ticks.keys():
+                home = homes.get(agent_id, pool).split()[0]
+                _assert_agent(client, agent_id, keys.agent(pool, agent_id), shared, lives_here=home == pool)
 
 
 class _Shared:
@@ -55,6 +56,7 @@ class _Shared:
         self.now_ms = int(client.hget(key["clock"], "last") or 0)
         self.due = dict(client.zrange(key["due"], 0, -1, withscores=True))
         self.look = dict(client.zrange(key["look"], 0, -1, withscores=True))
+        self.ticks = client.hgetall(key["ticks"])
         self.leases, self.bell = client.hgetall(key["leases"]), client.hgetall(key["bell"])
         self.deads, self.trims = client.smembers(key["deads"]), dict(client.zrange(key["trims"], 0, -1, withscores=True))
 
@@ -65,11 +67,12 @@ def _assert_agent(client: Any, agent_id: str, key: dict[str, str], shared: _Shar
     lease = client.hgetall(key["lease"])
     held = bool(lease.get("holder"))
     busy = bool(waiting or frozen)
-    assert lives_here or not (busy or held), f"{agent_id} has work in a pool where it does not live"
+    ticks = agent_id in shared.ticks
+    assert lives_here or not (busy or held or ticks), f"{agent_id} has work in a pool where it does not live"
     assert (agent_id in shared.due) == (busy or held), f"{agent_id}: work {busy}, lease {held}, due index {shared.due}"
-    assert (agent_id in shared.look) == (busy or held), f"{agent_id}: work {busy}, lease {held}, look index {shared.look}"
+    assert (agent_id in shared.look) == (busy or held or ticks), f"{agent_id}: work {busy}, lease {held}, tick {ticks}, look index {shared.look}"
     assert shared.due.get(agent_id, 0) <= shared.now_ms + MAX_LOOK_MS, f"{agent_id} is looked at more than 1 h ahead"
-    assert agent_id in shared.look or agent_id not in shared.bell, f"{agent_id} is announced and has no work"
+    assert agent_id in shared.look or agent_id not in shared.bell, f"{agent_id} is announced, and nobody is to look at it"
     assert (agent_id in shared.leases) == held, f"{agent_id}: lease {lease}, the pool's view {shared.leases}"
     assert (agent_id in shared.deads) == (client.hlen(key["dead"]) > 0), f"{agent_id}: dead letters against {shared.deads}"
     assert (agent_id in shared.trims) >= (client.zcard(key["finals"]) > 0), f"{agent_id}: final fates that nobody trims"

@@ -4,7 +4,7 @@
 -- ARGV   now agent token holder batch session intents max_batch counts ttl_ms limit_ms outputs_shown ledger_max
 -- REPLY  {"BEGUN", meta, wakes, outputs} | {"STALE_TOKEN", current} | {"BEGUN_ALREADY", batch} | {"TARGET_PARKED", batch} | {"NOTHING"}
 -- `intents`: comma separated, in the order in which they fill the batch. The same batch id again gets the same answer again.
--- `counts` 0: it is begun only to be buried, and no start.
+-- `counts` 0: it is begun only to be buried, and no start. Should it not be buried, its next attempt is its first start.
 -- INCLUDE now fence due lane fate batch record
 local now = slot_now(K, tonumber(A.now))
 local lease, current = fenced(K, A.token, A.holder)
@@ -39,7 +39,7 @@ for _, intent in ipairs(order) do
   end
 end
 local meta = { session = A.session, intent = urgent == '' and 'event' or urgent, attempt = 0, failures = 0, deliveries = 0,
-  n = tonumber(A.max_batch) - room, created = now, errors = {} }
+  n = tonumber(A.max_batch) - room, created = now, errors = {}, uncounted = A.counts ~= '1' or nil }
 if A.counts == '1' then
   note_start(K, A.batch, now)
   redis.call('HINCRBY', K.state, 'heartbeats', 1)

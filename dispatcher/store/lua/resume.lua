@@ -17,7 +17,7 @@ local meta = read_batch(K, A.batch)
 redis.call('ZREM', K.parked, A.batch)
 meta.started = not meta.bypass  -- a take-over or hand-back goes on with the start that was noted already
 if meta.started then note_start(K, A.batch, now) end
-meta.bypass = nil
+meta.bypass, meta.uncounted = nil, nil
 run_batch(K, A.agent, lease, A.batch, meta, now, tonumber(A.ttl_ms), tonumber(A.limit_ms))
 record(K, A, now, 'begun', lease.token, A.batch, cjson.encode({ n = meta.n, session = meta.session, attempt = meta.attempt }))
 derive(K, A.agent, now, lease)

@@ -10,6 +10,7 @@ end
 
 -- park_batch: the batch waits, unchanged, until `not_before`; its target is blocked meanwhile. A manual or immediate
 -- wake that is already waiting for the target makes it due now, once: the next failure waits out its backoff.
+-- What was begun without a start has none to go on with, and obeys the guards.
 local function park_batch(K, batch, meta, not_before, now)
   local newest = tonumber(redis.call('HGET', K.state, 'urgent') or 0)
   for _, intent in ipairs(newest > (meta.promoted or 0) and { 'immediate', 'manual' } or {}) do
@@ -19,6 +20,7 @@ local function park_batch(K, batch, meta, not_before, now)
     end
   end
   meta.running = false
+  if meta.uncounted then meta.bypass = nil end
   write_batch(K, batch, meta)
   redis.call('ZADD', K.parked, not_before, batch)
   local _, all, rest = block_of(K, meta.session)
@@ -30,7 +32,7 @@ local function run_batch(K, agent, lease, batch, meta, now, ttl_ms, limit_ms)
   meta.running = true
   meta.attempt = meta.attempt + 1
   meta.deliveries = meta.deliveries + 1
-  meta.urgent, meta.deferred = nil, nil
+  meta.urgent, meta.deferred, meta.since = nil, nil, nil
   write_batch(K, batch, meta)
   redis.call('HDEL', K.blocks, meta.session)
   lease.batch, lease.ends, lease.run_until = batch, now + ttl_ms, now + limit_ms

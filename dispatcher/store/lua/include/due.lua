@@ -46,11 +46,12 @@ local function tick_due(K, agent, deferred, given)
 end
 
 -- free_due: when to look if nobody holds the agent, and when the part of that is which is work; nil if there is none. Reads only.
-local function free_due(K, agent)
+-- `deferred`: until when each intent is, if not as it is recorded.
+local function free_due(K, agent, deferred)
   local best
   local parked = redis.call('ZRANGE', K.parked, 0, 0, 'WITHSCORES')
   if parked[2] then best = tonumber(parked[2]) end
-  local deferred = redis.call('HMGET', K.state, 'd:manual', 'd:immediate', 'd:event', 'd:task', 'd:scheduled', 'd:event', 'd:deep')
+  deferred = deferred or redis.call('HMGET', K.state, 'd:manual', 'd:immediate', 'd:event', 'd:task', 'd:scheduled', 'd:event', 'd:deep')
   local blocks = redis.call('EXISTS', K.blocks) == 1
   for i, intent in ipairs(INTENTS) do
     best = lane_look(K, intent, tonumber(deferred[i] or 0), blocks, best)
