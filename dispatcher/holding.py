@@ -67,7 +67,7 @@ class Holding:
 
     def _put(self, bound: Bound, hold: Hold | None, by: str) -> None:
         if bound.wide:
-            self._ringer.ring_all(self._store.holds.put_wide(bound.selector, hold, by, self._config.pool_names()))
+            self._ringer.ring_all(self._store.holds.put_wide(bound.selector, hold, by))
             return
         agent_id, pool = bound.agents[0]
         if self._store.holds.put(agent_id, pool, hold, by):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dispatcher.core.rules import DRAINING
@@ -30,11 +30,8 @@ class Holds:
         """
         return bool(self._rethink([(agent_id, pool)], hold, by, ""))
 
-    def put_wide(self, selector: str, hold: Hold | None, by: str, pools: Iterable[str] = ()) -> list[tuple[str, str]]:
-        """The same for a pattern or a pool (`pool:research`), in every slot, for agents to come as well. (agent id, pool) to ring.
-
-        `pools`: those of the configuration; an agent that only ever had a cadence is not in a pool that the store knows.
-        """
+    def put_wide(self, selector: str, hold: Hold | None, by: str) -> list[tuple[str, str]]:
+        """The same for a pattern or a pool (`pool:research`), in every slot, for agents to come as well. (agent id, pool) to ring."""
         with unavailable(f"hold {selector}"):
             pipe = self._client.pipeline(transaction=False)
             for slot in range(self._keys.slots):
@@ -46,7 +43,7 @@ class Holds:
             for slot in range(self._keys.slots):
                 pipe.smembers(self._keys.slot(slot)["pools"])
             known = pipe.execute()[self._keys.slots :]
-            places = [(slot, pool) for slot, names in enumerate(known) for pool in sorted({*names, *pools})]
+            places = [(slot, pool) for slot, names in enumerate(known) for pool in sorted(names)]
             for slot, pool in places:
                 pipe.zrange(self._keys.pool(slot, pool)["look"], 0, -1)
             bound = [
