@@ -70,9 +70,7 @@ def _assert_agent(client: Any, agent_id: str, key: dict[str, str], shared: _Shar
     ticks = agent_id in shared.ticks
     assert lives_here or not (busy or held or ticks), f"{agent_id} has work in a pool where it does not live"
     assert (agent_id in shared.due) == (busy or held), f"{agent_id}: work {busy}, lease {held}, due index {shared.due}"
-    assert (agent_id in shared.look) == (busy or held or ticks), (
-        f"{agent_id}: work {busy}, lease {held}, tick {ticks}, look index {shared.look}"
-    )
+    assert (agent_id in shared.look) == (busy or held or ticks), f"{agent_id}: work {busy}, lease {held}, tick {ticks}, look index {shared.look}"
     assert shared.due.get(agent_id, 0) <= shared.now_ms + MAX_LOOK_MS, f"{agent_id} is looked at more than 1 h ahead"
     assert agent_id in shared.look or agent_id not in shared.bell, f"{agent_id} is announced, and nobody is to look at it"
     assert (agent_id in shared.leases) == held, f"{agent_id}: lease {lease}, the pool's view {shared.leases}"

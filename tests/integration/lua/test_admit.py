@@ -13,9 +13,7 @@ from tests.support.store import POOL, T0, Rig
 ONE = Rules(pool_cap=1)
 
 
-def admit(
-    rig: Rig, agent_id: str, rules: Rules = ONE, *, urgency: int = 2, since: int = 0, late: bool = False, pool: str = POOL
-) -> NoPlace | None:
+def admit(rig: Rig, agent_id: str, rules: Rules = ONE, *, urgency: int = 2, since: int = 0, late: bool = False, pool: str = POOL) -> NoPlace | None:
     return rig.caps.admit(agent_id, pool, Admission(urgency, T0 + since, late), rules)
 
 

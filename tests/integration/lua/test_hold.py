@@ -100,7 +100,7 @@ def test_draining_sets_aside_what_waits_for_later_too(rig: Rig) -> None:
         rig.mailbox.bury(leased.lease, begun.batch.batch_id, "drained", "")
     assert {letter.completion_id: letter.reason for letter in rig.ledger.dead_letters()} == dict.fromkeys(("c1", "c2", "c3"), "drained")
     assert rig.acquire() == NotLeased("EMPTY")
-    assert rig.starts() != [] and len(rig.starts()) == 1, "only the attempt that failed was a start"
+    assert len(rig.starts()) == 1, "only the attempt that failed was a start"
 
 
 def test_what_comes_while_draining_waits_for_no_tick(rig: Rig) -> None:

@@ -66,9 +66,7 @@ def test_the_fates_of_a_tick(rig: Rig) -> None:
     assert (rig.due_ms(), look_ms(rig)) == (None, NEXT.next_ms)
 
 
-@pytest.mark.parametrize(
-    "unknown", ["tick:", "tick:ops", "tick:ops:", "tick:ops:x", "tick:no id:1", "tick::1", "tack:ops:1", "tick:nobody:1"]
-)
+@pytest.mark.parametrize("unknown", ["tick:", "tick:ops", "tick:ops:", "tick:ops:x", "tick:no id:1", "tick::1", "tack:ops:1", "tick:nobody:1"])
 def test_what_only_looks_like_a_tick_is_unknown(rig: Rig, unknown: str) -> None:
     assert rig.ledger.where(unknown) is None
 
