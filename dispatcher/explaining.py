@@ -14,6 +14,7 @@ from dispatcher.core.models import Fate
 from dispatcher.core.receipts import Told, tell
 from dispatcher.core.session_key import valid_agent_id
 from dispatcher.core.snapshot import Snapshot
+from dispatcher.names import serves
 from dispatcher.store.ledger import Whereabouts
 from dispatcher.store.opened import Store
 
@@ -60,9 +61,8 @@ class Explainer:
         records = store.ledger.records(agent_id, newest=config.bounds.ledger_receipts)
         around = self._around(seen)
         why = explain(seen, around, rules_of(config, agent_id), records)
-        return AgentExplained(
-            agent_id, seen.pool, why, seen.heartbeats, around.caused, seen.dead, tell(records, seen.snapshot.now_ms, newest)
-        )
+        told = tuple(one._replace(at_ms=seen.real_ms(one.at_ms)) for one in tell(records, seen.snapshot.now_ms, newest))
+        return AgentExplained(agent_id, seen.pool, why, seen.heartbeats, around.caused, seen.dead, told)
 
     def _unseen(self, agent_id: str) -> Inspected:
         pool, now_ms = self._config.pool_of(agent_id), self._store.ledger.now_ms()
@@ -71,10 +71,11 @@ class Explainer:
     def _around(self, seen: Inspected) -> Around:
         ledger = self._store.ledger
         presences = ledger.presences()
+        roles = [serves(holder) for holder in presences]
         return Around(
             self._config.knows(seen.agent_id),
-            sum(holder.startswith("router.") for holder in presences),
-            sum(holder.startswith("worker.") and seen.pool in holder.split(".")[1].split("+") for holder in presences),
+            sum(role == "router" for role, _ in roles),
+            sum(seen.pool in pools for _, pools in roles),
             bool(seen.held and seen.held.holder in presences),
             ledger.inbox_depth(),
             self._store.inspection.caused_by([seen.agent_id])[0],
@@ -98,7 +99,7 @@ class Explainer:
             "why": self._reason(found),
         }
         words = COMPLETION_CAUSES[cause]
-        if found.fate is Fate.ACCEPTED and not any(holder.startswith("router.") for holder in self._store.ledger.presences()):
+        if found.fate is Fate.ACCEPTED and not any(serves(holder)[0] == "router" for holder in self._store.ledger.presences()):
             words = words._replace(follows="no router runs that would find its owner; it stays in the inbox, nothing is lost")
         filled = Words(*(text.format_map(names) for text in words))
         return CompletionExplained(completion_id, found.fate, cause, filled, at_ms, self.agent(str(found.agent_id)) if waits else None)

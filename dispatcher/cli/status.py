@@ -12,6 +12,7 @@ from dispatcher.cli.output import age, ahead, complain, document, facts, say, ta
 from dispatcher.cli.reach import AsJson, ConfigFile, Reach, reach
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.explain import caused_per_heartbeat
+from dispatcher.names import serves
 
 if TYPE_CHECKING:
     from dispatcher.store.ledger import AgentStatus
@@ -89,16 +90,10 @@ def _avoidable(pool: str, counts: dict[str, int]) -> Shown:
 
 
 def _holders(presences: Iterable[str]) -> tuple[list[str], list[Shown]]:
-    """Routers, and workers with the pools that they serve: `<role>.<pools>.<host>.<pid>.<random>`."""
-    routers: list[str] = []
-    workers: list[Shown] = []
-    for holder in presences:
-        role, _, rest = holder.partition(".")
-        if role == "router":
-            routers.append(holder)
-        elif role == "worker":
-            workers.append({"holder": holder, "pools": rest.partition(".")[0].split("+")})
-    return routers, workers
+    """Routers, and workers with the pools that they serve."""
+    roles = [(holder, *serves(holder)) for holder in presences]
+    routers = [holder for holder, role, _ in roles if role == "router"]
+    return routers, [{"holder": holder, "pools": list(pools)} for holder, role, pools in roles if role == "worker"]
 
 
 def _agents(reached: Reach, found: list[AgentStatus], now_ms: int) -> list[Shown]:

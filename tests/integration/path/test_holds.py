@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from dispatcher.app import app
 from dispatcher.core.rules import DRAINING, PAUSED
-from dispatcher.doorbell import Doorbell
 from dispatcher.holding import Bound, Holding
+from tests.support.desk import Bells
 from tests.support.gates import wait_until
 from tests.support.gateway import PATIENCE_S, Gateway
 
 BY = "ann@vm"
 
 
-class Silent:
-    """Rings nobody: as if every doorbell were lost."""
-
-    def ring_all(self, agents: object) -> int:
-        return 0
-
-
 def acts(gateway: Gateway, selector: str = "ops") -> tuple[Holding, Bound]:
-    holding = Holding(gateway.store, gateway.config, Silent())
+    """Nobody hears these bells, as if every doorbell were lost."""
+    holding = Holding(gateway.store, gateway.config, Bells())
     return holding, holding.bound(selector)
 
 
@@ -97,17 +90,3 @@ def test_draining_lets_the_running_heartbeat_finish_and_sets_the_rest_aside(gate
     gateway.submit("later")
     gateway.quiet(settled=2, dead=2)
     assert [beat.ids for beat in gateway.beats()] == [("runs",), ("later",)]
-
-
-def test_a_resume_rings(gateway: Gateway) -> None:
-    """The doorbell of a command that resumes lies in the queue of the agent's partition."""
-    gateway.submit("c1")
-    gateway.start_router()
-    wait_until(lambda: gateway.store.ledger.home_of("ops"), PATIENCE_S, "it is routed")
-    doorbell = Doorbell(app, gateway.config)
-    queue = doorbell.queue_of("ops", "agents")
-    holding, ops = acts(gateway)
-    holding.hold(ops, PAUSED, "deploy", BY)
-    before = gateway.store.client.llen(queue)
-    Holding(gateway.store, gateway.config, doorbell).resume(ops, BY)
-    assert gateway.store.client.llen(queue) == before + 1
