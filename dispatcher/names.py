@@ -34,3 +34,9 @@ def pool_queues(prefix: str, pool: str, partitions: int) -> list[str]:
 def host_name() -> str:
     """This host as it stands in the names of its processes: without dots, which separate their parts."""
     return "".join(c if c.isalnum() or c == "-" else "-" for c in socket.gethostname())[:64]
+
+
+def serves(holder: str) -> tuple[str, tuple[str, ...]]:
+    """(role, pools) of a process by the name of its presence, `<role>.<pools>.<host>.<pid>.<chance>`; a router has no pools."""
+    role, _, rest = holder.partition(".")
+    return role, tuple(rest.partition(".")[0].split("+")) if role == "worker" else ()

@@ -18,7 +18,9 @@ from dispatcher.cli import (
     dead,
     demo,
     doctor,
+    explaining,
     health,
+    holding,
     openclaw_import,
     processes,
     reloading,
@@ -45,6 +47,7 @@ _CODES: tuple[tuple[type[errors.WakeError], int], ...] = (
     (errors.EmbeddedServerError, USAGE),
     (errors.UnknownCompletion, NO),
     (errors.NotRevived, NO),
+    (errors.NotHeld, NO),
 )
 
 # No markup mode: help and usage errors are plain text, the same with and without a terminal.
@@ -86,6 +89,8 @@ GROUPS = (
     tracing,
     bindings,
     status,
+    explaining,
+    holding,
     health,
     agents,
     audit,

@@ -11,6 +11,8 @@ import typer
 from dispatcher.cli.output import age, ahead, complain, document, facts, say, table, when
 from dispatcher.cli.reach import AsJson, ConfigFile, Reach, reach
 from dispatcher.core.errors import StoreUnavailable
+from dispatcher.core.explain import caused_per_heartbeat
+from dispatcher.names import serves
 
 if TYPE_CHECKING:
     from dispatcher.store.ledger import AgentStatus
@@ -61,7 +63,7 @@ def _everything(reached: Reach) -> Shown:
     ledger = reached.store.ledger
     now_ms = ledger.now_ms()
     routers, workers = _holders(ledger.presences())
-    agents = [_agent(found, now_ms) for found in ledger.agents()]
+    agents = _agents(reached, list(ledger.agents()), now_ms)
     served = {pool for worker in workers for pool in worker["pools"]}
     missing = [] if routers else ["router"]
     missing += [] if workers else ["worker"]
@@ -76,24 +78,32 @@ def _everything(reached: Reach) -> Shown:
         "inbox": ledger.inbox_depth(),
         "dead_letters": dead,
         "dead_alert": bool(alert_at) and dead >= alert_at,
+        "avoidable": [_avoidable(pool, counts) for pool, counts in sorted(reached.store.inspection.turns().items())],
         "agents": sorted(agents, key=lambda shown: str(shown["agent_id"])),
     }
 
 
+def _avoidable(pool: str, counts: dict[str, int]) -> Shown:
+    """Heartbeats of a pool that were settled or failed, and those of them that need not have been, by reason."""
+    reasons = {name.partition(":")[2]: count for name, count in sorted(counts.items()) if name.startswith("avoidable:")}
+    heartbeats, count = counts["heartbeats"], sum(reasons.values())
+    share = round(count / heartbeats, 3) if heartbeats else None
+    return {"pool": pool, "heartbeats": heartbeats, "avoidable": count, "share": share, "reasons": reasons}
+
+
 def _holders(presences: Iterable[str]) -> tuple[list[str], list[Shown]]:
-    """Routers, and workers with the pools that they serve: `<role>.<pools>.<host>.<pid>.<random>`."""
-    routers: list[str] = []
-    workers: list[Shown] = []
-    for holder in presences:
-        role, _, rest = holder.partition(".")
-        if role == "router":
-            routers.append(holder)
-        elif role == "worker":
-            workers.append({"holder": holder, "pools": rest.partition(".")[0].split("+")})
-    return routers, workers
+    """Routers, and workers with the pools that they serve."""
+    roles = [(holder, *serves(holder)) for holder in presences]
+    routers = [holder for holder, role, _ in roles if role == "router"]
+    return routers, [{"holder": holder, "pools": list(pools)} for holder, role, pools in roles if role == "worker"]
 
 
-def _agent(found: AgentStatus, now_ms: int) -> Shown:
+def _agents(reached: Reach, found: list[AgentStatus], now_ms: int) -> list[Shown]:
+    caused = reached.store.inspection.caused_by([agent.agent_id for agent in found])
+    return [_agent(agent, now_ms, count) for agent, count in zip(found, caused, strict=True)]
+
+
+def _agent(found: AgentStatus, now_ms: int, caused: int) -> Shown:
     state, reason, until_ms = state_of(found, now_ms)
     return {
         "agent_id": found.agent_id,
@@ -104,6 +114,8 @@ def _agent(found: AgentStatus, now_ms: int) -> Shown:
         "pending": found.pending,
         "parked": found.parked,
         "oldest_age_s": None if found.oldest_at_ms is None else round(max(0, now_ms - found.oldest_at_ms) / 1000, 3),
+        "heartbeats": found.heartbeats,
+        "caused_per_heartbeat": caused_per_heartbeat(caused, found.heartbeats),
     }
 
 
@@ -139,7 +151,8 @@ def _one_agent(reached: Reach, agent: str, as_json: bool) -> None:
     pool = found.pool if found else config.pool_of(agent_id)
     queue = agent_queue(config.redis.prefix, pool, reached.store.keys.slot_of(agent_id), config.pool(pool).partitions)
     shown: Shown = {"agent_id": agent_id, "pool": pool, "state": "idle", "reason": None, "until_ms": None, "pending": 0, "parked": 0}
-    shown |= {"oldest_age_s": None, **(_agent(found, ledger.now_ms()) if found else {})}
+    shown |= {"oldest_age_s": None, "heartbeats": 0, "caused_per_heartbeat": None}
+    shown |= _agents(reached, [found], ledger.now_ms())[0] if found else {}
     deferrals = found.deferrals if found else {}
     shown |= {
         "known": config.knows(agent),
@@ -172,10 +185,16 @@ def _print(shown: Shown, now_ms: int) -> None:
     workers = f"{len(shown['workers'])} ({', '.join(pools)})" if pools else 0
     dead = f"{shown['dead_letters']}: too many, see `wake dead list`" if shown["dead_alert"] else shown["dead_letters"]
     counts = [("inbox", shown["inbox"]), ("dead letters", dead)]
-    facts([("server", shown["server"]), ("routers", len(shown["routers"])), ("workers", workers), *counts])
+    turns = [(f"avoidable in {found['pool']}", _turns(found)) for found in shown["avoidable"] if found["avoidable"]]
+    facts([("server", shown["server"]), ("routers", len(shown["routers"])), ("workers", workers), *counts, *turns])
     if shown["agents"]:
         columns = ("agent", "pool", "state", "until", "pending", "parked", "oldest")
         table(columns, [_cells(agent, now_ms) for agent in shown["agents"]])
+
+
+def _turns(found: Shown) -> str:
+    reasons = ", ".join(f"{word}: {count}" for word, count in found["reasons"].items())
+    return f"{found['avoidable']} of {found['heartbeats']} heartbeats ({found['share']:.1%}): {reasons}"
 
 
 def _cells(agent: Shown, now_ms: int) -> tuple[object, ...]:

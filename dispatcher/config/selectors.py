@@ -30,6 +30,17 @@ def fold(agent_id: str) -> str:
     return agent_id.lower()
 
 
+def hold_selector(text: str) -> tuple[str, bool]:
+    """(`ops`, `lab-*` or `pool:research` in lower case, whether it may mean more than one agent). Raises InvalidAddress."""
+    kind, colon, name = text.partition(":")
+    try:
+        if colon and kind.lower() == "pool":
+            return f"pool:{_pool(name)}", True
+        return _selector(text), is_pattern(text)
+    except ValueError as error:
+        raise InvalidAddress("unknown-agent", f"hold {text[:80]!r}: {error}; write an agent, a pattern like lab-*, or pool:NAME") from None
+
+
 def specificity(pattern: str) -> tuple[int, int, str]:
     """Sorts patterns: longer text before the first wildcard, then more text in all, then by name, so that there is always one winner."""
     return len(_WILD.split(pattern, maxsplit=1)[0]), len(_WILD.sub("", pattern)), pattern

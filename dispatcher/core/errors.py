@@ -74,3 +74,7 @@ class NotSettled(WakeError):
 
 class NotRevived(WakeError):
     """A dead letter could not be revived; the message says why and what would help."""
+
+
+class NotHeld(WakeError):
+    """There is no hold to take away; the message says by what the agent is held, if it is."""

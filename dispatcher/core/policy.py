@@ -99,7 +99,9 @@ def decide(snapshot: Snapshot, rules: Rules) -> Decision:
     """
     hold = holding(snapshot)
     if hold and hold.what == DRAINING:
-        return _set_aside(snapshot, "drained", 0) or Defer(_bind_all(snapshot, DRAINING, _hold_until(hold, snapshot)))
+        # With nothing to set aside only a tick can be due. What comes is not to wait, so nothing else is bound.
+        tick = Deferral(Intent.SCHEDULED.value, _hold_until(hold, snapshot), DRAINING)
+        return _set_aside(snapshot, "drained", 0) or Defer((tick,))
     if not rules.enabled:
         if snapshot.tick:
             return SetTick(None, False, AGENT_DISABLED)

@@ -112,8 +112,8 @@ def tick_from(raw: str | None) -> Tick | None:
 
 def holds_from(agent_id: str, pool: str, own: str, wide: list[str]) -> tuple[Hold, ...]:
     """The holds that bind this agent: its own, then those of patterns and pools. `wide` is a flat list of selector, record."""
-    found = [_hold(agent_id, own)] if own else []
-    found += [_hold(selector, raw) for selector, raw in zip(wide[::2], wide[1::2], strict=True) if covers(selector, agent_id, pool)]
+    found = [hold_from(agent_id, own)] if own else []
+    found += [hold_from(selector, raw) for selector, raw in zip(wide[::2], wide[1::2], strict=True) if covers(selector, agent_id, pool)]
     return tuple(found)
 
 
@@ -123,7 +123,8 @@ def covers(selector: str, agent_id: str, pool: str) -> bool:
     return name == pool if colon and kind == "pool" else fnmatchcase(agent_id, selector)
 
 
-def _hold(selector: str, raw: str) -> Hold:
+def hold_from(selector: str, raw: str) -> Hold:
+    """A hold as it is stored."""
     said = json.loads(raw)
     return Hold(selector, said["what"], said.get("reason", ""), said.get("by", ""), int(said["since"]), int(said.get("until", 0)))
 

@@ -44,6 +44,7 @@ class AgentStatus:
     holder: str | None = None
     due_at_ms: int | None = None
     oldest_at_ms: int | None = None
+    heartbeats: int = 0
     deferrals: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
@@ -207,6 +208,7 @@ class Ledger:
             holder or None,
             due_at_ms,
             int(first[0].split(SEP)[3]) if first else None,
+            int(state.get("heartbeats", 0)),
             deferrals,
         )
 

@@ -12,6 +12,7 @@ from dispatcher.store.caps import Caps
 from dispatcher.store.connect import connect
 from dispatcher.store.holds import Holds
 from dispatcher.store.inbox import Inbox
+from dispatcher.store.inspection import Inspection
 from dispatcher.store.keys import Keys
 from dispatcher.store.ledger import Ledger
 from dispatcher.store.limits import StoreLimits
@@ -37,6 +38,7 @@ class Store:
     holds: Holds
     caps: Caps
     reloads: Reloads
+    inspection: Inspection
 
     def close(self) -> None:
         self.client.close()
@@ -53,6 +55,7 @@ def open_store(config: Config, url: str, *, client_name: str | None = None) -> S
 
 def _store(config: Config, url: str, client: Any) -> Store:
     keys, limits, caller = Keys(config.redis.prefix, config.redis.slots), limits_of(config), Caller(client)
+    ledger = Ledger(client, keys)
     return Store(
         url,
         client,
@@ -61,12 +64,13 @@ def _store(config: Config, url: str, client: Any) -> Store:
         limits,
         Inbox(caller, keys, limits),
         Mailbox(caller, keys, limits),
-        Ledger(client, keys),
+        ledger,
         Bindings(client, keys, dict(config.routing.bindings)),
         Cadences(client, caller, keys, limits),
         Holds(client, caller, keys, limits),
         Caps(caller, keys, limits),
         Reloads(client, keys),
+        Inspection(client, caller, keys, ledger.pools),
     )
 
 

@@ -12,7 +12,9 @@ from dispatcher.core.models import Address, Batch, Intent, Lease, Lineage, Sourc
 from dispatcher.core.snapshot import Deferral
 from dispatcher.store.cadences import Cadences
 from dispatcher.store.caps import Caps
+from dispatcher.store.holds import Holds
 from dispatcher.store.inbox import Claimed, Inbox, InboxEntry, Submission
+from dispatcher.store.inspection import Inspection
 from dispatcher.store.keys import LANES, Keys
 from dispatcher.store.ledger import Ledger
 from dispatcher.store.limits import StoreLimits
@@ -61,6 +63,8 @@ class Rig:
         self.cadences = Cadences(client, self.caller, self.keys, self.limits)
         self.caps = Caps(self.caller, self.keys, self.limits)
         self.ledger = Ledger(client, self.keys)
+        self.holds = Holds(client, self.caller, self.keys, self.limits)
+        self.inspection = Inspection(client, self.caller, self.keys, self.ledger.pools)
         self.now_ms = now_ms
         self.inbox.prepare()
         self._nonce = 0
@@ -71,7 +75,7 @@ class Rig:
 
     @now_ms.setter
     def now_ms(self, now_ms: int) -> None:
-        for part in (self.mailbox, self.cadences, self.caps):
+        for part in (self.mailbox, self.cadences, self.caps, self.holds, self.inspection):
             part.now_ms = now_ms
 
     def limited(self, **limits: int) -> Rig:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from dispatcher.core.models import Batch, Lease
 from dispatcher.routing import Router
 from dispatcher.store.mailbox import Begun, Leased
 from dispatcher.store.opened import Store
+from dispatcher.store.presence import PresenceLine
 from tests.support.exec_process import WAKE, environment
 from tests.support.gates import wait_until
 
@@ -164,3 +166,17 @@ class WakeCli:
 
     def balanced(self) -> bool:
         return self.store.ledger.balance().balance == 0
+
+
+@contextmanager
+def present(wake: WakeCli, *holders: str) -> Iterator[None]:
+    """These processes are there."""
+    lines = [PresenceLine(wake.store, holder) for holder in holders]
+    for line in lines:
+        line.connect()
+    try:
+        yield
+    finally:
+        for line in lines:
+            line.close()
+        wait_until(lambda: not set(holders) & set(wake.store.ledger.presences()), 90, "they are gone")

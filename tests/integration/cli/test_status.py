@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -12,25 +10,10 @@ from dispatcher.cli.audit import agreed
 from dispatcher.core.snapshot import Deferral
 from dispatcher.store.books import Balance
 from dispatcher.store.mailbox import Leased
-from dispatcher.store.presence import PresenceLine
-from tests.support.gates import wait_until
-from tests.support.wake_cli import WakeCli
+from dispatcher.submit import completion_of, submission_of
+from tests.support.wake_cli import WakeCli, present
 
 PARTS = ("accepted", "unrouted", "pending", "running", "settled", "suppressed", "dead", "dropped", "balance")
-
-
-@contextmanager
-def present(wake: WakeCli, *holders: str) -> Iterator[None]:
-    """These processes are there."""
-    lines = [PresenceLine(wake.store, holder) for holder in holders]
-    for line in lines:
-        line.connect()
-    try:
-        yield
-    finally:
-        for line in lines:
-            line.close()
-        wait_until(lambda: not set(holders) & set(wake.store.ledger.presences()), 90, "they are gone")
 
 
 def test_ready_is_a_server_a_router_and_a_worker(wake: WakeCli) -> None:
@@ -41,7 +24,8 @@ def test_ready_is_a_server_a_router_and_a_worker(wake: WakeCli) -> None:
         assert "no worker" in wake.run("status").out
     with present(wake, "router.inbox.host.1.ab", "worker.agents+quiet.host.2.cd"):
         shown = wake.json("status")
-        assert set(shown) == {"ready", "missing", "server", "routers", "workers", "inbox", "dead_letters", "dead_alert", "agents"}
+        wanted = {"ready", "missing", "server", "routers", "workers", "inbox", "dead_letters", "dead_alert", "avoidable", "agents"}
+        assert set(shown) == wanted
         assert shown["routers"] == ["router.inbox.host.1.ab"]
         assert shown["workers"] == [{"holder": "worker.agents+quiet.host.2.cd", "pools": ["agents", "quiet"]}]
         assert shown["server"].startswith("unix:")
@@ -99,6 +83,23 @@ def test_one_agent(wake: WakeCli) -> None:
     assert shown["queue"] == wake.json("resolve", "agent:ops:main")["queue"]
     assert batch.batch_id in wake.run("status", "ops").out
     assert wake.json("status", "off")["enabled"] is False
+
+
+def test_avoidable_heartbeats_and_what_heartbeats_cause(wake: WakeCli) -> None:
+    """Per pool and reason with their share; caused completions per heartbeat of each agent with work."""
+    for number, (acted, word) in enumerate([(False, "not-acted"), (True, ""), (True, ""), (False, "not-acted")]):
+        wake.deposit(f"c{number}")
+        lease, batch = wake.begin()
+        wake.store.mailbox.settle(lease, batch.batch_id, "ran", {"acted": acted}, word)
+    caused = {"session_key": "agent:ops:main", "exit_code": 1, "lineage": {"root": "c0", "depth": 1, "agent_id": "ops"}}
+    wake.store.inbox.submit(submission_of(completion_of(caused)))
+    wake.route()
+    shown = wake.run("status", "--json").document
+    assert shown["avoidable"] == [{"pool": "agents", "heartbeats": 4, "avoidable": 2, "share": 0.5, "reasons": {"not-acted": 2}}]
+    assert [(a["agent_id"], a["heartbeats"], a["caused_per_heartbeat"]) for a in shown["agents"]] == [("ops", 4, 0.25)]
+    assert "2 of 4 heartbeats (50.0%): not-acted: 2" in wake.run("status").out
+    assert wake.json("status", "ops")["caused_per_heartbeat"] == 0.25
+    assert wake.json("status", "research")["caused_per_heartbeat"] is None
 
 
 @pytest.mark.parametrize("agent", ["stranger", "lab-*", ""])
