@@ -12,12 +12,12 @@ from workers.runners.command import CommandRunner
 from workers.runners.python import PythonRunner
 
 log = logging.getLogger(__name__)
-EXIT_NOT_NEEDED = 1
+EXIT_NOT_NEEDED = 10  # not 1: a script that breaks off ends with that, and then the heartbeat must run
 REASON_CHARS = 200
 
 
 class Precheck:
-    """A command (exit 0: needed, 1: not, its last line is the reason) or a callable (None or True, False or `Skipped`)."""
+    """A command (exit 0: needed, 10: not, its last line is the reason) or a callable (None or True, False or `Skipped`)."""
 
     def __init__(self, settings: CommandSettings | PythonSettings, limit_s: float) -> None:
         self._limit_s = limit_s

@@ -91,7 +91,7 @@ class AgentPolicy(Section):
         "failed, or none. The others are suppressed, not lost.",
     )
     precheck: Precheck | None = Field(
-        None, description="Asked before each heartbeat whether it is needed; a command: exit 0 yes, 1 no. What it cannot answer is a yes."
+        None, description="Asked before each heartbeat whether it is needed; a command: exit 0 yes, 10 no. What it cannot answer is a yes."
     )
     precheck_limit_s: float = Field(10, gt=0, le=600, description="s until a precheck without an answer counts as yes.")
     max_lineage_depth: int = Field(8, ge=0, le=1_000, description="Heartbeats that may cause one another; a longer chain is slowed down.")

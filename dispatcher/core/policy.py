@@ -142,12 +142,18 @@ def no_place(snapshot: Snapshot, admission_of: Admission, wait_ms: int) -> tuple
 
 
 def next_tick(rules: Rules, real_ms: int, pending: Tick | None = None) -> Tick | None:
-    """The next tick of this cadence, inside its active hours; a pending one of the same cadence that is still to come is kept."""
-    if rules.interval_ms <= 0:
+    """The next tick of this cadence, inside its active hours; a pending one of the same cadence that is still to come is kept.
+
+    Where no whole interval falls into the active hours, as with a long one at an unlucky phase, it ticks when they begin.
+    """
+    if rules.interval_ms <= 0 or (rules.hours and rules.hours.is_never):
         return None
     kept = Cadence(rules.interval_ms, rules.phase_ms, pending.next_ms) if pending and pending.cadence == rules.cadence else None
     due_ms = resolve_due(real_ms, rules.interval_ms, rules.phase_ms, kept)
-    return Tick(seek_active(due_ms, rules.interval_ms, rules.hours.is_active if rules.hours else None), rules.cadence)
+    due_ms = seek_active(due_ms, rules.interval_ms, rules.hours.is_active if rules.hours else None)
+    if rules.hours and not rules.hours.is_active(due_ms):
+        due_ms = rules.hours.opening(due_ms)
+    return Tick(due_ms, rules.cadence)
 
 
 def _tick(snapshot: Snapshot, rules: Rules) -> SetTick | None:

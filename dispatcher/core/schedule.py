@@ -99,8 +99,14 @@ class ActiveHours:
         times = [f"{minute // 60:02}:{minute % 60:02}" for minute in (self.start_minute, self.end_minute)]
         return f"{'-'.join(times)} {self.zone.key}"
 
+    @property
+    def is_never(self) -> bool:
+        return self.start_minute == self.end_minute
+
     def opening(self, at_ms: int) -> int:
         """The first active minute at or after this instant; seven days later when there is none, as for a window that is never open."""
+        if self.is_never:
+            return at_ms + SEEK_HORIZON_MS
         minute_ms = -(-at_ms // MINUTE_MS) * MINUTE_MS
         found = seek_active(minute_ms, MINUTE_MS, self.is_active)
         return found if self.is_active(found) else at_ms + SEEK_HORIZON_MS

@@ -50,11 +50,11 @@ def deposit_as(gateway: Gateway, completion_id: str, lane: str) -> None:
 
 
 def test_a_precheck_command_sees_the_request_and_settles_what_is_not_needed(gateway: Gateway) -> None:
-    """Exit 1 skips with its last line as the reason and counts as avoidable; exit 0 lets the heartbeat run; any other exit, too."""
+    """Exit 10 skips with its last line as the reason and counts as avoidable; exit 0 lets the heartbeat run; any other exit, too."""
     answers = precheck(
         "events = request['completion_ids']",
-        "if 'spare' in events: print('nothing', 'new'); sys.exit(1)",
-        "if 'broken' in events: sys.exit(9)",
+        "if 'spare' in events: print('nothing', 'new'); sys.exit(10)",
+        "if 'broken' in events: sys.exit(1)",
     )
     served(gateway, defaults={"precheck": answers})
     gateway.submit("spare")
