@@ -58,8 +58,9 @@ class OpenClawRunner:
                 case Why() as why:
                     return broken_off(why)
                 case Unanswered(_, _, nobody=True):
-                    # A batch that runs again is counted each time that it starts, and given up after `max_deliveries`: those looks grow rarer.
-                    return Busy(reason="channel-not-ready", retry_after_ms=min(AWAY_MS * 2 ** min(request.attempt - 1, 10), LONG_AWAY_MS))
+                    # A batch that runs again is counted each time that it starts, given up after `max_deliveries`: they grow rarer.
+                    wait_ms = min(AWAY_MS * 2 ** min(request.attempt - 1, 10), LONG_AWAY_MS)
+                    return Busy(reason="channel-not-ready", retry_after_ms=wait_ms)
                 case Unanswered(problem):
                     return Failed(error=f"ask the gateway agent={request.agent_id}: {clean(problem)}")
                 case answer:
