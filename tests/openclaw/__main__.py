@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -38,6 +39,8 @@ def main() -> int:
     if why := install(PACKAGE):
         print(f"SKIPPED: {why}")
         return 0
+    for number in (signal.SIGINT, signal.SIGTERM):  # so that nothing is left running, also when it was started in the background
+        signal.signal(number, signal.default_int_handler)
     wanted = [scene for scene in SCENES if not asked.scenes or scene.__name__ in asked.scenes]
     rows, failed = [], 0
     with tempfile.TemporaryDirectory(prefix="wake-openclaw-") as folder, Server(appendfsync="everysec") as server:

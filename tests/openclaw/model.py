@@ -42,9 +42,9 @@ class Model(ThreadingHTTPServer):
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         messages = request.get("messages", [])
         spoken = max((n for n, m in enumerate(messages) if m.get("role") in ("assistant", "tool")), default=-1)
-        after_tools = spoken >= 0 and messages[spoken].get("role") == "tool"
-        # The gateway puts what it knows beside what was said: all that came since the model spoke is the newest word.
-        newest = "" if after_tools else "\n".join(_text(m) for m in messages[spoken + 1 :] if m.get("role") == "user")
+        # The gateway puts what it knows beside what was said, so all that came since the model spoke is the newest word. While tools are
+        # answering there is none.
+        newest = "\n".join(_text(m) for m in messages[spoken + 1 :] if m.get("role") == "user")
         self.asked.append(Asked(time.time(), json.dumps(messages, ensure_ascii=False), newest))
         self.hold.wait(60)
         word = next((word for word in self.plays if word in newest), None)

@@ -22,7 +22,7 @@ from workers.runners.http import retry_after_ms
 from workers.runners.protocol import Control, RunResult, Why, broken_off
 
 BODY_BYTES = 250_000  # the gateway takes 256 KiB
-AWAY_MS = 5_000
+AWAY_MS, LONG_AWAY_MS = 5_000, 600_000
 ERROR_CHARS = 300
 BUSY_STATUSES = (409, 429, 503)
 FINAL_STATUSES = (400, 413)  # unknown agent, key prefix that is not allowed, too large: the same request is never accepted
@@ -58,7 +58,9 @@ class OpenClawRunner:
                 case Why() as why:
                     return broken_off(why)
                 case Unanswered(_, _, nobody=True):
-                    return Busy(reason="channel-not-ready", retry_after_ms=AWAY_MS)
+                    # A batch that runs again is counted each time that it starts, given up after `max_deliveries`: they grow rarer.
+                    wait_ms = min(AWAY_MS * 2 ** min(request.attempt - 1, 10), LONG_AWAY_MS)
+                    return Busy(reason="channel-not-ready", retry_after_ms=wait_ms)
                 case Unanswered(problem):
                     return Failed(error=f"ask the gateway agent={request.agent_id}: {clean(problem)}")
                 case answer:

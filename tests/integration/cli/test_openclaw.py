@@ -11,6 +11,7 @@ import pytest
 
 from dispatcher.app import forget_current
 from dispatcher.cli.app import run
+from dispatcher.config import load
 from tests.support.receiver import Receiver, Reply, answering
 
 GATEWAY = """
@@ -49,6 +50,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def imported(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, Any], str]:
     assert run(["import-openclaw", "openclaw.json", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
+    Path("imported.toml").write_text(said["toml"])
+    load(Path("imported.toml"), {})  # it is usable as it is
     return tomllib.loads(said["toml"]), "\n".join(said["differs"])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatcher.config.runners import OPENCLAW_MESSAGE
@@ -17,6 +17,7 @@ def asked(*events: Event, digest: str | None = None) -> HeartbeatRequest:
     return request().model_copy(update={"events": events, "digest": digest})
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_each_line_of_a_command_stands_behind_a_mark(text: str, output: str) -> None:
     shown = message("BEGIN\n{events}\nEND", asked(Event(completion_id="c", text=text, output=output)), ROOM_BYTES)
