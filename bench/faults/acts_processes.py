@@ -74,7 +74,7 @@ def kill_supervisors(site: Site, _: Load, times: int) -> int:
         children = [int(pid) for path in Path(f"/proc/{up.pid}/task").glob("*/children") for pid in path.read_text().split()]
         site.kill("supervisor", up.pid)
         up.process.wait()
-        site.wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "what it supervised has ended")  # noqa: B023  as above
+        site.wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "what it supervised has ended")  # noqa: B023  asked in this turn only
     return times
 
 
@@ -88,8 +88,8 @@ def stop_beyond_the_lease(site: Site, _: Load, times: int) -> int:
 
         def begun() -> bool:
             now = time.monotonic()
-            long[:] = [(t.parent, t.batch_id) for t in site.running() if t.agent == agent and now - t.started > 0.5]  # noqa: B023  as below
-            return bool(long)  # noqa: B023  as above
+            long[:] = [(t.parent, t.batch_id) for t in site.running() if t.agent == agent and now - t.started > 0.5]  # noqa: B023  asked in this turn only
+            return bool(long)  # noqa: B023  asked in this turn only
 
         site.wait(begun, f"{agent} is in the middle of a long turn")
         site.turns_last(0.25, agent)
