@@ -25,7 +25,7 @@ def kill_workers(site: Site, _: Load, times: int) -> int:
 def kill_children(site: Site, load: Load, times: int) -> int:
     """A forked child in the middle of a heartbeat; its worker lives on. For as long as there is something to do."""
     done = 0
-    while done < times and load.process.poll() is None:
+    while done < times and (load.process.poll() is None or site.working()):
         if children := sorted({turn.parent for turn in site.running() if turn.agent in FORKED}):
             site.kill("child", site.random.choice(children))
             done += 1

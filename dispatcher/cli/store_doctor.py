@@ -18,26 +18,6 @@ if TYPE_CHECKING:
 
 def examine(config: str | None, *, fix: bool, as_json: bool) -> None:
     """`wake doctor` without another subject: prints what was found, and exits with 1 when something is wrong still."""
-    from dispatcher.store.doctoring import Finding
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(doctor)
-
-
-def doctor(
-    fix: Annotated[bool, typer.Option("--fix", help="Put right what can be.")] = False, config: ConfigFile = None, as_json: AsJson = False
-) -> None:
-    """Find what contradicts itself in the store: indexes, leases, counters, keys that belong to nobody.
-
-    With --fix it is put right where it is clear what is right; what begins with "lost" is not. Safe while everything runs.
-    Exit code 0: nothing is wrong (any more), 1: something is.
-
-    \b
-    Examples:
-      wake doctor --json
-      wake doctor --fix
-    """
     from dispatcher.store.doctoring import Doctor
 
     found = list(Doctor(reach(config, writes=fix).store, fix).findings(agreed))

@@ -66,10 +66,11 @@ if redis.call('ZCARD', K.finals) > 0 and not redis.call('ZSCORE', K.trims, A.age
 local bell = redis.call('HGET', K.bell, A.agent)
 if bell and not string.match(bell, '^%d+|%d+$') then wrong('bell', 'HDEL', K.bell, A.agent) bell = nil end
 local due, look = redis.call('ZSCORE', K.due, A.agent), redis.call('ZSCORE', K.look, A.agent)
-local right = lease.holder ~= '' and held_until(K, lease, now) or lease.holder == '' and free_due(K) or nil
-if (right == nil) ~= (not due) or due and tonumber(due) > math.max(right, now) then wrong('due-entry') end
+local right, work
+if lease.holder ~= '' then right = held_until(K, lease, now) work = right else right, work = free_due(K, A.agent) end
+if (work == nil) ~= (not due) or due and tonumber(due) > math.max(work, now) then wrong('due-entry') end
 local rung = bell and tonumber(string.match(bell, '^(%d+)')) or 0
-if (right == nil) ~= (not look) or look and due and tonumber(look) > math.max(tonumber(due), rung) then wrong('look-entry') end
+if (right == nil) ~= (not look) or look and tonumber(look) > math.max(right, rung, now) then wrong('look-entry') end
 if #found == 0 then return { 'SOUND' } end
 if A.fix ~= '1' then return { 'FOUND', unpack(found) } end
 derive(K, A.agent, now, lease)
