@@ -41,7 +41,7 @@ class Transport(redis.Transport):
     def _deliver(self, message: Any, queue: str) -> None:
         self.delivering = True
         try:
-            super()._deliver(message, queue)  # type: ignore[no-untyped-call]  # kombu has no types
+            super()._deliver(message, queue)  # type: ignore[no-untyped-call]  # for the same reason
         except Exception as error:  # whatever a foreign message trips over in kombu or Celery
             if isinstance(error, self.connection_errors) and not isinstance(error, KeyError):  # kombu counts that one among them
                 raise
@@ -61,7 +61,7 @@ class ForgivingConnection(Connection):
     """To Redis through the transport above; to anything else as usual."""
 
     def get_transport_cls(self) -> Any:
-        chosen = super().get_transport_cls()  # type: ignore[no-untyped-call]  # kombu has no types
+        chosen = super().get_transport_cls()  # type: ignore[no-untyped-call]  # for the same reason
         return Transport if chosen is redis.Transport else chosen
 
 

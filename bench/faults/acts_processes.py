@@ -25,7 +25,7 @@ def kill_workers(site: Site, _: Load, times: int) -> int:
 def kill_children(site: Site, load: Load, times: int) -> int:
     """A forked child in the middle of a heartbeat; its worker lives on. For as long as there is something to do."""
     done = 0
-    while done < times and load.process.poll() is None:
+    while done < times and (load.process.poll() is None or site.working()):
         if children := sorted({turn.parent for turn in site.running() if turn.agent in FORKED}):
             site.kill("child", site.random.choice(children))
             done += 1
@@ -74,7 +74,7 @@ def kill_supervisors(site: Site, _: Load, times: int) -> int:
         children = [int(pid) for path in Path(f"/proc/{up.pid}/task").glob("*/children") for pid in path.read_text().split()]
         site.kill("supervisor", up.pid)
         up.process.wait()
-        site.wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "what it supervised has ended")  # noqa: B023  called at once
+        site.wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "what it supervised has ended")  # noqa: B023  asked in this turn only
     return times
 
 
@@ -88,8 +88,8 @@ def stop_beyond_the_lease(site: Site, _: Load, times: int) -> int:
 
         def begun() -> bool:
             now = time.monotonic()
-            long[:] = [(t.parent, t.batch_id) for t in site.running() if t.agent == agent and now - t.started > 0.5]  # noqa: B023  called at once
-            return bool(long)  # noqa: B023  called before the loop goes on
+            long[:] = [(t.parent, t.batch_id) for t in site.running() if t.agent == agent and now - t.started > 0.5]  # noqa: B023  asked in this turn only
+            return bool(long)  # noqa: B023  asked in this turn only
 
         site.wait(begun, f"{agent} is in the middle of a long turn")
         site.turns_last(0.25, agent)

@@ -17,7 +17,7 @@ from dispatcher.core.errors import StoreUnavailable
 
 DEFAULT_LEASE = {"ttl_ms": 30_000, "renew_ms": 5_000, "margin_ms": 2_000}
 SHORT_LEASE = {"ttl_ms": 4_000, "renew_ms": 600, "margin_ms": 600}
-REST_S = 90.0
+REST_S = 180.0
 YOUNG_S = 11  # nobody reclaims early on a server younger than 10 s
 
 
@@ -148,10 +148,9 @@ class Campaign:
 
         def at_rest() -> bool:
             try:
-                books = site.gateway.store.ledger.balance()
+                return not site.working() and site.gateway.store.ledger.balance().accepted == len(site.planned)
             except StoreUnavailable:
                 return False
-            return not (books.unrouted or books.pending or books.running) and books.accepted == len(site.planned)
 
         site.wait(at_rest, "everything is settled", REST_S)
 

@@ -23,7 +23,7 @@ from tests.support.server import Server
 THREADED = {f"a{n}": "agents" for n in range(6)}
 FORKED = {f"b{n}": "forked" for n in range(4)}
 POOLS = THREADED | FORKED
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0  # a machine with other work needs it
 LOOK_S = 0.05
 WORDS = {"router": ("worker", "--route"), "threads": ("worker", "--pool", "agents"), "forked": ("worker", "--pool", "forked")}
 FLEET = ("router", "router", "threads", "threads", "forked", "forked")
@@ -159,6 +159,11 @@ class Site:
         fresh = self.folder / "seconds.new"
         fresh.write_text(f"{seconds}\n")
         fresh.replace(self.folder / f"seconds{agent}")
+
+    def working(self) -> bool:
+        """Whether anything waits or runs."""
+        books = self.gateway.store.ledger.balance()
+        return bool(books.unrouted or books.pending or books.running)
 
     def wait(self, done: Callable[[], object], what: str, limit_s: float = PATIENCE_S) -> None:
         until = time.monotonic() + limit_s

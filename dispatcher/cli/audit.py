@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,25 +23,39 @@ def register(app: typer.Typer) -> None:
     app.command()(audit)
 
 
-def audit(config: ConfigFile = None, as_json: AsJson = False) -> None:
+def audit(
+    deep: Annotated[bool, typer.Option("--deep", help="Also mailboxes against indexes, counters against what is kept.")] = False,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
     """Check that every accepted completion is accounted for.
 
     accepted = unrouted + pending + running + settled + suppressed + dead + dropped. Exit code 1 when it is not so.
     The parts are not read at one moment, so it reads again until two readings agree, for at most 2 s.
 
+    With --deep every agent is examined as well, as by `wake doctor`, which can mend what is found.
+
     \b
-    Example:
+    Examples:
       wake audit --json
+      wake audit --deep
     """
-    ledger = reach(config).store.ledger
-    found = agreed(ledger.balance)
+    from dispatcher.store.doctoring import Doctor
+
+    store = reach(config).store
+    found = agreed(store.ledger.balance)
+    findings = list(Doctor(store, fix=False).findings(agreed)) if deep else []
     if as_json:
-        document(asdict(found) | {"balance": found.balance})
+        document(asdict(found) | {"balance": found.balance} | ({"findings": [asdict(one) for one in findings]} if deep else {}))
     else:
         counts = asdict(found)
         table(("where", "completions"), counts.items())
         say(f"balance {found.balance}" + ("" if found.balance == 0 else ": completions are missing (or counted twice)"))
-    if found.balance != 0:
+        if findings:
+            table(("where", "what is wrong"), [(one.where, one.what) for one in findings])
+        if deep:
+            say(f"{len(findings)} contradictions" + ("; `wake doctor --fix` mends what can be" if findings else ""))
+    if found.balance != 0 or findings:
         raise typer.Exit(1)
 
 

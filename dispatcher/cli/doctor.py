@@ -1,4 +1,4 @@
-"""`wake doctor`: whether what stands around the dispatcher is set up so that it can work. Today: an OpenClaw gateway."""
+"""`wake doctor`: whether what the dispatcher works with is sound. The store, or an OpenClaw gateway."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from dispatcher.cli.openclaw_file import OpenClawFile, read_openclaw
 from dispatcher.cli.output import complain, document, say
 from dispatcher.cli.reach import AsJson, ConfigFile, configuration
+from dispatcher.cli.store_doctor import examine
 from dispatcher.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,18 +25,30 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    openclaw: Annotated[Path, typer.Option("--openclaw", metavar="OPENCLAW_JSON", help="The gateway's configuration.", show_default=False)],
+    fix: Annotated[bool, typer.Option("--fix", help="Put right in the store what can be.")] = False,
+    openclaw: Annotated[
+        Path | None, typer.Option("--openclaw", metavar="OPENCLAW_JSON", help="Look at this gateway instead.", show_default=False)
+    ] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a gateway and the agents that wake.toml runs on it: every problem at once, each with its remedy. Changes nothing, wakes nobody.
+    """Find what contradicts itself in the store: indexes, leases, counters, keys that belong to nobody.
 
-    Exit codes: 0 nothing found, 1 problems.
+    With --fix it is put right where it is clear what is right; what begins with "lost" is not. Safe while everything runs.
+    With --openclaw: check a gateway and the agents that wake.toml runs on it: every problem at once, each with its remedy. Changes nothing,
+    wakes nobody.
+    Exit codes: 0 nothing is wrong (any more), 1 something is.
 
     \b
-    Example:
+    Examples:
+      wake doctor --fix
       wake doctor --openclaw ~/.openclaw/openclaw.json
     """
+    if openclaw is None:
+        examine(config, fix=fix, as_json=as_json)
+        return
+    if fix:
+        raise typer.BadParameter("--fix is for the store: what is wrong with a gateway is mended in its own configuration")
     loaded, gateway = configuration(config), read_openclaw(openclaw)
     runners = _runners(loaded)
     problems = [*_hooks(gateway, runners), *_execs(gateway), *_agents(gateway, runners), *_answers(runners)]
