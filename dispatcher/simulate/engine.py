@@ -74,7 +74,7 @@ class Engine:
         self._close_until = 0
         self._absent: set[str] = set()  # tokens of holders that were killed
         self._away = False
-        self._stand_at(start_ms)
+        self.stand_at(start_ms)
 
     def at(self, at_ms: int, act: Callable[[], object]) -> None:
         """Something is to happen then; at one instant in the order in which it was said."""
@@ -90,7 +90,7 @@ class Engine:
 
     def go(self, at_ms: int) -> None:
         """It is `at_ms` now: what happens then, and what follows from it."""
-        self._stand_at(at_ms)
+        self.stand_at(at_ms)
         while self._heap and self._heap[0][0] <= at_ms:
             heapq.heappop(self._heap)[2]()
         self.look()
@@ -99,7 +99,7 @@ class Engine:
         """Everything up to and including `until_ms`, which then is now."""
         while (at_ms := self.next_ms()) is not None and at_ms <= until_ms:
             self.go(at_ms)
-        self._stand_at(until_ms)
+        self.stand_at(until_ms)
 
     def look(self) -> None:
         """Sweeps and answers doorbells until nothing is due now. Nobody does when all workers are away."""
@@ -110,9 +110,12 @@ class Engine:
         for _ in range(LOOKS_AT_ONE_INSTANT):
             self._answer_all()
             earliest = self._caller.earliest
-            if earliest is None or earliest > self.now_ms:
+            if earliest is not None and earliest <= self.now_ms:
+                self._sweep()
+            elif self._heap and self._heap[0][0] <= self.now_ms:  # a turn that took no time
+                heapq.heappop(self._heap)[2]()
+            else:
                 return
-            self._sweep()
         raise WakeError(f"simulate: the same agents come due again and again at {self.now_ms}; this is a bug, keep the scenario")
 
     def _sweep(self) -> None:
@@ -162,7 +165,8 @@ class Engine:
         self.at(from_ms, lambda: setattr(self, "_close_until", until_ms))
         self._renew_ms = self._config.lease.renew_ms
 
-    def _stand_at(self, now_ms: int) -> None:
+    def stand_at(self, now_ms: int) -> None:
+        """It is `now_ms` now; what is due is not looked at yet."""
         self.now_ms = self._sweeping.now_ms = now_ms
         self._store.stand_at(now_ms)
 
