@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
+from dispatcher.core.errors import ConfigError
 from dispatcher.core.identity import payload_digest
-from dispatcher.core.models import ExecCompletion, Intent
+from dispatcher.core.models import ExecCompletion, Intent, Source
+from dispatcher.core.reported import Reported, body_of
+from dispatcher.core.wake_request import WakeRequest
 from dispatcher.simulate.scenario import MAX_ARRIVALS, Arrivals, Scenario
 from dispatcher.store.inbox import Submission
-from dispatcher.core.errors import ConfigError
 
 HOUR_MS = 3_600_000
+SOURCES = {Intent.MANUAL: Source.MANUAL, Intent.TASK: Source.BACKGROUND_TASK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +31,14 @@ class Arrival:
     output: str = "done"
 
     def submission(self, completion_id: str) -> Submission:
-        completion = ExecCompletion(
-            completion_id=completion_id,
-            session_key=f"agent:{self.agent_id}:{self.session}",
-            exit_code=self.exit_code,
-            output=self.output,
-        )
-        body = completion.model_dump_json(exclude_defaults=True)
-        return Submission(completion_id, payload_digest(completion), body, self.at_ms)
+        key = f"agent:{self.agent_id}:{self.session}"
+        reported: Reported
+        if self.intent is Intent.EVENT:
+            reported = ExecCompletion(completion_id=completion_id, session_key=key, exit_code=self.exit_code, output=self.output)
+        else:
+            source = SOURCES.get(self.intent, Source.OTHER)
+            reported = WakeRequest(wake_id=completion_id, session_key=key, intent=self.intent, source=source)
+        return Submission(completion_id, payload_digest(reported), body_of(reported), self.at_ms)
 
 
 def arrivals_of(scenario: Scenario) -> list[Arrival]:

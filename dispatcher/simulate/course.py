@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 
 from dispatcher.config import Config, rules_of
-from dispatcher.core.guards import due_delay_ms
-from dispatcher.core.models import Intent, Source
 from dispatcher.core.policy import next_tick
 from dispatcher.core.rules import PAUSED
 from dispatcher.core.snapshot import Hold
-from dispatcher.routing import Routed, Router
+from dispatcher.routing import Routed
 from dispatcher.simulate.arrivals import Arrival, arrivals_of
 from dispatcher.simulate.engine import Engine, Turns
 from dispatcher.simulate.history import History
+from dispatcher.simulate.mail import Mail
 from dispatcher.simulate.scenario import Crash, Outage, Pause, Scenario
 from dispatcher.simulate.turns import turns_of
 from dispatcher.simulate.world import private_server, private_store, simulated
@@ -24,8 +23,6 @@ from dispatcher.store.books import Balance
 from dispatcher.store.cadences import changes_to
 from dispatcher.store.opened import Store
 
-PAGE = 500
-NEVER_IDLE_MS = 10**10
 PROGRESS_EVERY = 200
 Progress = Callable[[int], object]
 
@@ -157,49 +154,3 @@ def _feed(engine: Engine, mail: Mail) -> None:
             engine.at(batch[0], lambda: arrive(batch[1]))
 
     following()
-
-
-class Mail:
-    """Arrivals on their way: accepted and given an owner a page ahead of time, delivered at their own."""
-
-    def __init__(self, store: Store, config: Config, ringer: Engine, arrivals: Sequence[Arrival]) -> None:
-        self._store, self._config, self._arrivals = store, config, arrivals
-        self._router = Router(store, config, ringer)
-        self._deposited: list[Routed] = []
-
-    def batches(self) -> Iterator[tuple[int, list[Routed]]]:
-        """What arrives at one instant, in time order."""
-        for start in range(0, len(self._arrivals), PAGE):
-            page = {f"c{number}": self._arrivals[number] for number in range(start, min(start + PAGE, len(self._arrivals)))}
-            self.close()
-            self._store.inbox.submit_all([arrival.submission(name) for name, arrival in page.items()])
-            claimed = replace(self._store.inbox.claim(self._router.consumer, PAGE, NEVER_IDLE_MS), read_at_ms=0)
-            at_ms: int | None = None
-            batch: list[Routed] = []
-            for item in self._router.own_all(claimed):
-                arrival = page[item.entry.completion_id]
-                if batch and arrival.at_ms != at_ms:
-                    yield at_ms or 0, batch
-                    batch = []
-                at_ms = arrival.at_ms
-                batch.append(self._urgent(item, arrival.intent))
-            if batch:
-                yield at_ms or 0, batch
-
-    def deliver(self, routed: list[Routed]) -> None:
-        """Each into its mailbox. It leaves the inbox with the next page: nobody is there to take it over."""
-        self._deposited += self._router.deposit(routed)
-
-    def close(self) -> None:
-        """What is deposited leaves the inbox."""
-        self._router.acknowledge(self._deposited)
-        self._deposited = []
-
-    def _urgent(self, item: Routed, intent: Intent) -> Routed:
-        """A wake of another intent takes the way of a completion, since nobody else brings one yet."""
-        if intent is Intent.EVENT:
-            return item
-        source = {Intent.MANUAL: Source.MANUAL, Intent.SCHEDULED: Source.CRON}.get(intent, Source.OTHER)
-        wake = item.deposit.wake.model_copy(update={"intent": intent, "source": source, "reason": intent.value})
-        delay_ms = due_delay_ms(intent, rules_of(self._config, item.agent_id))
-        return replace(item, quiet=None, deposit=replace(item.deposit, wake=wake, lane=intent, delay_ms=delay_ms, quiet_ms=0))

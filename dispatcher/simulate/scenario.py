@@ -47,6 +47,12 @@ def _agent_ids(agents: int | tuple[str, ...]) -> int | tuple[str, ...]:
     return agents
 
 
+def _no_cadence(intent: Intent) -> Intent:
+    if intent is Intent.SCHEDULED:
+        raise ValueError("scheduled is what a cadence does; set `every` for the agent")
+    return intent
+
+
 Ms = Annotated[int, BeforeValidator(_ms), Field(ge=0)]
 Times = Annotated[tuple[Ms, ...], Field(strict=False)]
 Names = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
@@ -79,7 +85,9 @@ class Arrivals(Selecting):
     burst: int = Field(1, ge=1, le=100_000, description="So many completions at each instant.")
     within: Ms = Field(0, description="A burst is spread evenly over this time.")
     session: str = Field("main", min_length=1, description="Rest of the session key after `agent:ID:`.")
-    intent: Intent = Field(Intent.EVENT, strict=False, description="`event` is a completion; the others are wakes of other kinds.")
+    intent: Annotated[Intent, Field(strict=False), AfterValidator(_no_cadence)] = Field(
+        Intent.EVENT, description="`event`: completions of commands; manual, immediate, task: wakes that somebody asks for."
+    )
     exit_code: int = 0
     output: str = Field("done", description="What the command printed; without any, a success may be quiet.")
 

@@ -53,6 +53,6 @@ def simulated(config: Config, *, everybody: bool = False) -> Config:
     tables = config.model_dump(exclude_unset=True)
     tables["redis"] = {"prefix": PREFIX, "slots": 1, "socket_timeout_ms": 60_000}
     tables["sweep"] = tables.get("sweep", {}) | {"young_server_ms": 0}  # it is as old as the scenario wants it
-    if everybody:
-        tables["routing"] = tables.get("routing", {}) | {"unknown_agents": "accept"}
+    routing = {"require_token": False} | ({"unknown_agents": "accept"} if everybody else {})
+    tables["routing"] = tables.get("routing", {}) | routing
     return Config.model_validate(tables).place(config.source, config.base_dir)
