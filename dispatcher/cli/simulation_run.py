@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -92,7 +92,11 @@ def _present(asked: Asked) -> tuple[str, Plan, Config]:
             raise ConfigError(problems, str(path))
         return scenario.name if scenario.name != "scenario" else path.stem, plan_of(scenario), config
     found = reach(asked.config)
-    return f"ledger since {asked.since}", recorded_plan(found.store, _since_ms(asked.since or "", found.store.ledger.now_ms())), found.config
+    return (
+        f"ledger since {asked.since}",
+        recorded_plan(found.store, _since_ms(asked.since or "", found.store.ledger.now_ms())),
+        found.config,
+    )
 
 
 def _since_ms(text: str, now_ms: int) -> int:
@@ -108,7 +112,7 @@ def _since_ms(text: str, now_ms: int) -> int:
 
 
 @contextmanager
-def _progress(case: Case) -> Iterator[object]:
+def _progress(case: Case) -> Iterator[Callable[[int], object]]:
     """A bar on a terminal's standard error; nothing elsewhere."""
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     if not sys.stderr.isatty() or console.is_dumb_terminal:
@@ -121,16 +125,17 @@ def _progress(case: Case) -> Iterator[object]:
 
 
 def _tell(cases: list[Case], reports: list[Report], seconds: float) -> None:
-    runs = [{"name": case.name, "simulated_ms": case.plan.duration_ms} | report.document() for case, report in zip(cases, reports, strict=True)]
+    both = zip(cases, reports, strict=True)
+    runs = [{"name": case.name, "simulated_ms": case.plan.duration_ms} | report.document() for case, report in both]
     found: dict[str, object] = {"duration_s": round(seconds, 1), "runs": runs}
     document(found | ({"compared": compared(*reports)} if len(reports) == 2 else {}))
 
 
 def _show(cases: list[Case], courses: list[Course], reports: list[Report], seconds: float) -> None:
     for case, course, report in zip(cases, courses, reports, strict=True):
-        shown = report.agents if len(report.agents) <= SHOWN_AGENTS and len(cases) == 1 else {}
-        rows = [*(_row(name, figures) for name, figures in shown.items() if len(shown) > 1), _row(f"all {len(report.agents)}", report.total)]
-        columns = ("agent", "completions", "heartbeats", "wait p50", "p95", "max", "deferrals", "avoidable", "not run")
+        shown = report.agents if 1 < len(report.agents) <= SHOWN_AGENTS and len(cases) == 1 else {}
+        rows = [*(_row(name, figures) for name, figures in shown.items()), _row(f"all {len(report.agents)}", report.total)]
+        columns = ("agent", "in", "turns", "p50", "p95", "max", "deferrals", "avoidable", "not run")
         table(columns, rows, title=f"{case.name}: {duration_words(course.plan.duration_ms)}")
         if report.balance:
             say(f"balance {report.balance}: the simulation itself lost or doubled a completion; this is a fault of the program")

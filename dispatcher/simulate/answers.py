@@ -1,4 +1,4 @@
-"""How a turn ends, as a scenario writes it: `ran`, `not-acted`, `skipped: nothing new`, `busy: active-run`, `failed: why`, `refused: why`."""
+"""How a turn ends, as a scenario writes it: `ran`, `not-acted`, `skipped: nothing new`, `busy: active-run`, `failed: why` and so on."""
 
 from __future__ import annotations
 

@@ -52,9 +52,7 @@ class Running:
 class Engine:
     """One store under a virtual clock, and workers that never tire. Also a ringer for routers."""
 
-    def __init__(
-        self, store: Store, caller: DirectCaller, config: Config, pools: Sequence[str], turns: Turns, start_ms: int
-    ) -> None:
+    def __init__(self, store: Store, caller: DirectCaller, config: Config, pools: Sequence[str], turns: Turns, start_ms: int) -> None:
         """`caller` is the store's; it peeks at the due index of these pools."""
         self.history = History()
         self.running: dict[str, Running] = {}

@@ -1,6 +1,6 @@
 """What really arrived, from a store, as a plan: to ask what another policy would have made of it. Reads only.
 
-The store keeps who got a completion and when it was accepted for the dedupe time, the session and the turns as long as its ledger goes back.
+The store keeps who got a completion, and when it was accepted, for the dedupe time; session and turns as long as its ledger.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def recorded_plan(store: Store, since_ms: int) -> Plan:
     sessions = {receipt.batch_id: receipt.detail.get("session", "") for receipt in found if receipt.what == "begun"}
     arrivals = sorted((_arrival(one, sessions) for one in seen if one.stage != "suppressed"), key=lambda arrival: arrival.at_ms)
     if not arrivals:
-        raise NothingRecorded("simulate: the store holds no completion of that time that woke an agent; name an earlier time, or a --scenario")
+        raise NothingRecorded(
+            "simulate: the store knows of no completion since then that woke an agent; name an earlier time, or a --scenario"
+        )
     turns = _turns(found)
     agents = tuple(sorted({arrival.agent_id for arrival in arrivals} | set(turns)))
     start_ms = min(since_ms, arrivals[0].at_ms)
@@ -74,5 +76,3 @@ def _replayed(turns: History, config: Config) -> Turns:
         return limited(duration_ms, outcome, config, agent_id)
 
     return turn
-
-

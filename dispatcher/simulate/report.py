@@ -76,7 +76,7 @@ def percentile(values: Sequence[int], percent: int) -> int | None:
 
 
 def compared(base: Report, other: Report) -> str:
-    """`−41 % heartbeats, +12 s p95 wait`, as a person says it."""
+    """How the other differs: `+12 s p95 wait`, and heartbeats in percent."""
     changes = [f"{_change(base.total.heartbeats, other.total.heartbeats)} heartbeats"]
     for name, before, after in (
         ("median wait", base.total.waits.p50_ms, other.total.waits.p50_ms),

@@ -202,8 +202,8 @@ def read_scenario(path: Path, policy: Config | None = None) -> tuple[Scenario, C
 
 def unknown(scenario: Scenario, config: Config) -> list[str]:
     """A line for each named agent that this configuration does not know."""
-    names = () if scenario.counted else scenario.agent_ids
-    return [f"agents: {name!r} is not configured; add [agents.{name}] or [settings.agents.{name}]" for name in names if not config.knows(name)]
+    names = [] if scenario.counted else [name for name in scenario.agent_ids if not config.knows(name)]
+    return [f"agents: {name!r} is not configured; add [agents.{name}], or [settings.agents.{name}] in the scenario" for name in names]
 
 
 def _nobody(scenario: Scenario) -> list[str]:

@@ -1,4 +1,4 @@
-"""A private server and a store on it: its own folder, its own prefix, one slot, so that one sweep tells who is due and when to look next."""
+"""A private server and a store on it: a folder and a prefix of its own, and one slot, so that one sweep tells who is due."""
 
 from __future__ import annotations
 

@@ -21,6 +21,8 @@ from dispatcher.store.mailbox import Mailbox
 from dispatcher.store.reloads import Reloads
 from dispatcher.store.scripts import Caller
 
+CallerOf = Callable[[Any, Keys], Caller]
+
 
 @dataclass(frozen=True)
 class Store:
@@ -54,12 +56,12 @@ class Store:
         return _store(config, self.url, self.client)
 
 
-def open_store(config: Config, url: str, *, client_name: str | None = None, caller_of: Callable[[Any, Keys], Caller] | None = None) -> Store:
+def open_store(config: Config, url: str, *, client_name: str | None = None, caller_of: CallerOf | None = None) -> Store:
     """The store at `url` as `config` describes it. Opens no connection yet, unless `caller_of` makes a caller that does."""
     return _store(config, url, connect(url, config.redis, client_name=client_name), caller_of)
 
 
-def _store(config: Config, url: str, client: Any, caller_of: Callable[[Any, Keys], Caller] | None = None) -> Store:
+def _store(config: Config, url: str, client: Any, caller_of: CallerOf | None = None) -> Store:
     keys, limits = Keys(config.redis.prefix, config.redis.slots), limits_of(config)
     caller = caller_of(client, keys) if caller_of else Caller(client)
     ledger = Ledger(client, keys)

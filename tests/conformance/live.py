@@ -1,4 +1,4 @@
-"""Multi-step vectors: the engine of `wake simulate`, that is the real steps on a real server, under a virtual clock that starts at `BASE_MS`."""
+"""Multi-step vectors: the engine of `wake simulate`, so the real steps on a real server, under a virtual clock from `BASE_MS` on."""
 
 from __future__ import annotations
 
@@ -114,12 +114,7 @@ class Gateway:
         self._wakes += 1
         intent, wake_id = Intent(step["intent"]), f"w{self._wakes}"
         wake = Wake(
-            wake_id=wake_id,
-            source=Source(step["source"]),
-            intent=intent,
-            reason=step["reason"],
-            text="",
-            accepted_at_ms=self.engine.now_ms,
+            wake_id=wake_id, source=Source(step["source"]), intent=intent, reason=step["reason"], text="", accepted_at_ms=self.engine.now_ms
         )
         receipt, _ = self._store.inbox.submit(Submission(wake_id, "digest", "{}"))
         address = Address(agent_id=agent_id, session_key=key)
