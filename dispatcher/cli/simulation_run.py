@@ -75,21 +75,22 @@ def _cases(asked: Asked) -> list[Case]:
     if asked.compare and asked.policy is None:
         raise typer.BadParameter("what is to be compared? name the other configuration with --policy", param_hint="--compare")
     other = load(Path(asked.policy), {}) if asked.policy else None
-    name, plan, present = _present(asked)
+    name, plan, present = _present(asked, other)
     if asked.policy is None or other is None:
         return [Case(name, plan, present)]
     cases = [Case(f"{name}, {Path(asked.policy).name}", plan, other)]
     return [Case(name, plan, present), *cases] if asked.compare else cases
 
 
-def _present(asked: Asked) -> tuple[str, Plan, Config]:
-    """What happens, and the present configuration for it."""
+def _present(asked: Asked, other: Config | None) -> tuple[str, Plan, Config]:
+    """What happens, and the present configuration for it. Raises ConfigError if one of both knows an agent of the scenario not."""
     if asked.scenario is not None:
         path = Path(asked.scenario)
         scenario, own = read_scenario(path)
         config = own or configuration(asked.config)
-        if problems := unknown(scenario, config):
-            raise ConfigError(problems, str(path))
+        for used in (config, other):
+            if used is not None and (problems := unknown(scenario, used)):
+                raise ConfigError(problems, str(used.source or path))
         return scenario.name if scenario.name != "scenario" else path.stem, plan_of(scenario), config
     found = reach(asked.config)
     return (
@@ -135,7 +136,7 @@ def _show(cases: list[Case], courses: list[Course], reports: list[Report], secon
     for case, course, report in zip(cases, courses, reports, strict=True):
         shown = report.agents if 1 < len(report.agents) <= SHOWN_AGENTS and len(cases) == 1 else {}
         rows = [*(_row(name, figures) for name, figures in shown.items()), _row(f"all {len(report.agents)}", report.total)]
-        columns = ("agent", "in", "turns", "p50", "p95", "max", "deferrals", "avoidable", "not run")
+        columns = ("agent", "in", "turns", "p50", "p95", "max", "waited for", "beside")
         table(columns, rows, title=f"{case.name}: {duration_words(course.plan.duration_ms)}")
         if report.balance:
             say(f"balance {report.balance}: the simulation itself lost or doubled a completion; this is a fault of the program")
@@ -150,7 +151,8 @@ def _row(name: str, figures: Figures) -> tuple[object, ...]:
     waits = figures.waits
     not_run = {"busy": figures.busy, "failed": figures.failed, "lost": figures.lost} | {f"dead: {k}": n for k, n in figures.dead.items()}
     times = [None if ms is None else duration_words(ms) for ms in (waits.p50_ms, waits.p95_ms, waits.max_ms)]
-    return (name, figures.completions, figures.heartbeats, *times, _words(figures.deferrals), _words(figures.avoidable), _words(not_run))
+    beside = {f"avoidable: {word}": count for word, count in figures.avoidable.items()} | not_run
+    return (name, figures.completions, figures.heartbeats, *times, _words(figures.deferrals), _words(beside))
 
 
 def _words(counts: dict[str, int]) -> str | None:

@@ -173,8 +173,8 @@ class Scenario(Part):
         return isinstance(self.agents, int)
 
 
-def read_scenario(path: Path, policy: Config | None = None) -> tuple[Scenario, Config | None]:
-    """The scenario and the settings it is to be run with: `policy`, else its own, else None. Raises ConfigError with every fault."""
+def read_scenario(path: Path) -> tuple[Scenario, Config | None]:
+    """The scenario, and its own settings if it has any. Raises ConfigError with every fault."""
     source = path.expanduser().absolute()
     try:
         data = tomllib.loads(source.read_text("utf-8-sig"))
@@ -192,12 +192,11 @@ def read_scenario(path: Path, policy: Config | None = None) -> tuple[Scenario, C
             own = parsed(settings, source)
         except ConfigError as error:
             problems += [f"settings.{problem}" for problem in error.problems]
-    config = policy or own
     if scenario is not None:
-        problems += _nobody(scenario) + (unknown(scenario, config) if config else [])
+        problems += _nobody(scenario) + (unknown(scenario, own) if own else [])
     if problems or scenario is None:
         raise ConfigError(problems, str(source))
-    return scenario, config
+    return scenario, own
 
 
 def unknown(scenario: Scenario, config: Config) -> list[str]:
