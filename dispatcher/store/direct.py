@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import ResponseError
 
 from dispatcher.core.errors import ScriptContractError
 from dispatcher.store.scripts import Argument, Call, Caller, Script
@@ -36,7 +36,7 @@ class DirectCaller(Caller):
     def _read(self) -> Any:
         try:
             return self._connection.read_response()
-        except NoScriptError as error:
+        except ResponseError as error:
             return error
 
     def _packed(self, script: Script, call: Call) -> bytes:

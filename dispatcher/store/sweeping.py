@@ -75,7 +75,7 @@ class Sweeping:
         with unavailable(f"sweep {len(slots)} slots"):
             replies = _sound(self._store.caller.call_all(calls, apart=True)) if calls else []
         ring = [(agent_id, pool) for (_, pool), reply in zip(slots, replies, strict=True) for agent_id in reply.rest[1:]]
-        return Swept(ring, min((int(reply.rest[0]) for reply in replies if reply.rest[0] != -1), default=None))
+        return Swept(ring, min((int(reply.rest[0]) for reply in replies if reply.rest and reply.rest[0] != -1), default=None))
 
     def backlog(self, queues: Sequence[str]) -> set[str]:
         """Which of these queues hold messages that nobody took yet."""
