@@ -55,6 +55,7 @@ class NotStarted:
     detail: str = ""
     batch_id: str = ""
     ring: bool = False
+    deferrals: tuple[Deferral, ...] = ()
 
 
 class Heartbeats:
@@ -125,7 +126,7 @@ class Heartbeats:
         if ended.status == "CHANGED":
             return None
         why = sorted({f"{d.reason} until {d.until_ms}" for d in deferrals})
-        return NotStarted("deferred", "; ".join(why), ring=ended.ring)
+        return NotStarted("deferred", "; ".join(why), ring=ended.ring, deferrals=tuple(deferrals))
 
     def _tick(self, lease: Lease, snapshot: Snapshot, decision: SetTick) -> None:
         agent_id, due = lease.agent_id, snapshot.tick

@@ -87,7 +87,7 @@ class Router:
         with self._draining:  # the task and the timer of one process take turns
             while True:
                 claimed = self._store.inbox.claim(self.consumer, limit)
-                self._deliver(self._own_all(claimed, done), done)
+                self.deliver(self.own_all(claimed, done), done)
                 self.on_page()
                 if len(claimed.entries) < limit:
                     return dict(done)
@@ -96,8 +96,9 @@ class Router:
         """Everything accepted before this has left the inbox."""
         return self._store.inbox.oldest_entry_ms()
 
-    def _own_all(self, claimed: Claimed, done: Counter[str]) -> list[Routed]:
+    def own_all(self, claimed: Claimed, done: Counter[str] | None = None) -> list[Routed]:
         """Finds the owner of each; what has none is dead-lettered. A fault that nobody foresaw costs its own entry only."""
+        done = Counter() if done is None else done
         owned: list[tuple[InboxEntry, Reported, Address, Via]] = []
         routed: list[Routed] = []
         bindings = LazyBindings(self._store)
@@ -180,8 +181,13 @@ class Router:
             read_at_ms=read_at_ms,
         )
 
-    def _deliver(self, routed: Sequence[Routed], done: Counter[str]) -> None:
+    def deliver(self, routed: Sequence[Routed], done: Counter[str] | None = None) -> None:
         """Deposits, rings, and only then acknowledges: dying in between costs a duplicate deposit, which is answered as one."""
+        self.acknowledge(self.deposit(routed, done))
+
+    def deposit(self, routed: Sequence[Routed], done: Counter[str] | None = None) -> list[Routed]:
+        """Each into its mailbox, and its agent is rung. Those that are to be acknowledged now; the others stay and come back."""
+        done = Counter() if done is None else done
         finished: list[Routed] = []
         kept: Counter[str] = Counter()
         bells: dict[str, str] = {}
@@ -206,6 +212,10 @@ class Router:
         for why, count in kept.most_common(5):
             log.warning("route: %s: %d entries stay in the inbox and come back", why, count)
         self._ringer.ring_all(bells.items())
+        return finished
+
+    def acknowledge(self, finished: Sequence[Routed]) -> None:
+        """They leave the inbox."""
         causes = {item.entry.entry: cause for item in finished if (cause := item.caused_by)}
         self._store.inbox.acknowledge([(item.entry, item.agent_id, item.route.via) for item in finished], causes)
 

@@ -43,7 +43,8 @@ class Sweeper(Loop):
         if now >= self._full_at:
             slots, self._full_at = self._sweeping.slots, now + FULL_SWEEP_S
         if slots:
-            self._ringer.ring_all(self._sweeping.sweep(slots, self._config.sweep.batch, self._backlog() if looked.due else set()))
+            swept = self._sweeping.sweep(slots, self._config.sweep.batch, self._backlog() if looked.due else set())
+            self._ringer.ring_all(swept.ring)
         if now >= self._watch_at:
             self._watch_at = now + WATCH_S
             self._watch(now)

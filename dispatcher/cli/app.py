@@ -26,6 +26,7 @@ from dispatcher.cli import (
     reloading,
     service,
     settings,
+    simulation,
     spooled,
     status,
     tokens,
@@ -48,6 +49,7 @@ _CODES: tuple[tuple[type[errors.WakeError], int], ...] = (
     (errors.UnknownCompletion, NO),
     (errors.NotRevived, NO),
     (errors.NotHeld, NO),
+    (errors.NothingRecorded, NO),
 )
 
 # No markup mode: help and usage errors are plain text, the same with and without a terminal.
@@ -102,6 +104,7 @@ GROUPS = (
     openclaw_import,
     doctor,
     completing,
+    simulation,
     demo,
 )
 for group in GROUPS:

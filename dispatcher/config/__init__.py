@@ -7,7 +7,7 @@ current one.
 """
 
 from dispatcher.config.agents import AgentPolicy
-from dispatcher.config.loading import load
+from dispatcher.config.loading import load, parsed
 from dispatcher.config.model import DEFAULT_POOL, Config
 from dispatcher.config.rules import rules_of
 from dispatcher.config.runners import CommandRunner, HttpRunner, OpenClawRunner, PythonRunner, Runner
@@ -44,5 +44,6 @@ __all__ = [
     "SweepSettings",
     "TokenSettings",
     "load",
+    "parsed",
     "rules_of",
 ]

@@ -38,6 +38,11 @@ def load(path: Path | None = None, env: Mapping[str, str] | None = None) -> Conf
     return config.place(source, source.parent if source is not None else Path.cwd())
 
 
+def parsed(data: dict[str, Any], source: Path) -> Config:
+    """The configuration that a table of another file holds, as a `wake.toml` would, without the environment. Raises ConfigError."""
+    return _validated(data, {}, [], source).place(source, source.parent)
+
+
 def _source(path: Path | None, env: Mapping[str, str]) -> Path | None:
     if path is not None:
         return path.expanduser().absolute()

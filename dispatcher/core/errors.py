@@ -72,6 +72,10 @@ class NotSettled(WakeError):
     """The completion ended without a heartbeat: dead letter or dropped. A dead letter can be revived."""
 
 
+class NothingRecorded(WakeError):
+    """The store knows of nothing in the time that was asked for."""
+
+
 class NotRevived(WakeError):
     """A dead letter could not be revived; the message says why and what would help."""
 

@@ -18,11 +18,14 @@ LOG_NAME = "server.log"
 class EmbeddedServer:
     """One server process on one data folder, with AOF (fsync every second), a Unix socket in a 0700 folder and no TCP port.
 
+    `durable` False: nothing is written to disk, and a new start is empty.
+
     `start` and `stop` may be called in any order and repeatedly. After a crash of the server `start` begins a new one on the same data.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
         self.data_dir = data_dir.absolute()
+        self._durable = durable
         self._process: subprocess.Popen[bytes] | None = None
         self._up_lock: IO[bytes] | None = None
 
@@ -79,7 +82,7 @@ class EmbeddedServer:
             path = socket_path(self.data_dir)
             path.unlink(missing_ok=True)
             self._process = subprocess.Popen(
-                [str(binary), *_arguments(self.data_dir, path)],
+                [str(binary), *_arguments(self.data_dir, path, self._durable)],
                 cwd=self.data_dir,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -112,14 +115,14 @@ class EmbeddedServer:
                 time.sleep(0.05)
 
 
-def _arguments(data_dir: Path, socket_path: Path) -> list[str]:
+def _arguments(data_dir: Path, socket_path: Path, durable: bool) -> list[str]:
     options = {
         "port": "0",
         "unixsocket": str(socket_path),
         "unixsocketperm": "700",
         "dir": str(data_dir),
         "logfile": str(data_dir / LOG_NAME),
-        "appendonly": "yes",
+        "appendonly": "yes" if durable else "no",
         "appendfsync": "everysec",
         "save": "",
         "maxmemory-policy": "noeviction",

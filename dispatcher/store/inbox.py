@@ -43,18 +43,26 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One completion as it is written: its id, a digest that tells a duplicate from a conflict, and its JSON."""
+    """One completion as it is written: its id, a digest that tells a duplicate from a conflict, and its JSON.
+
+    `at_ms` other than 0 stands in for the time of its acceptance, for simulation only.
+    """
 
     completion_id: str
     digest: str
     body: str
+    at_ms: int = 0
 
 
 class Inbox:
-    """One method per step. Every method raises StoreUnavailable when the server does not answer."""
+    """One method per step. Every method raises StoreUnavailable when the server does not answer.
+
+    `now_ms` other than 0 stands in for the server clock, for simulation and tests only.
+    """
 
     def __init__(self, caller: Caller, keys: Keys, limits: StoreLimits) -> None:
         self._caller, self._keys, self._limits = caller, keys, limits
+        self.now_ms = 0
 
     def prepare(self) -> None:
         """Creates the routers' group if it is missing. Entries that were appended before are in it."""
@@ -89,7 +97,7 @@ class Inbox:
                 "submit",
                 self._keys.inbox,
                 {
-                    "now": now_ms,
+                    "now": s.at_ms or now_ms or self.now_ms,
                     "id": s.completion_id,
                     "digest": s.digest,
                     "payload": s.body,
@@ -115,7 +123,9 @@ class Inbox:
     def _claim(self, consumer: str, limit: int, idle_ms: int) -> Reply:
         for again in (True, False):
             try:
-                return self._caller.call("claim", self._keys.inbox, group=GROUP, consumer=consumer, limit=limit, idle_ms=idle_ms)
+                return self._caller.call(
+                    "claim", self._keys.inbox, now=self.now_ms, group=GROUP, consumer=consumer, limit=limit, idle_ms=idle_ms
+                )
             except ResponseError as error:
                 if "NOGROUP" not in str(error) or not again:
                     raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ from dispatcher.store.limits import StoreLimits
 from dispatcher.store.mailbox import Mailbox
 from dispatcher.store.reloads import Reloads
 from dispatcher.store.scripts import Caller
+
+CallerOf = Callable[[Any, Keys], Caller]
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ class Store:
     reloads: Reloads
     inspection: Inspection
 
+    def stand_at(self, now_ms: int) -> None:
+        """From now on every step is told this time instead of asking the server's clock: for simulation and tests. 0 undoes it."""
+        for part in (self.inbox, self.mailbox, self.cadences, self.holds, self.caps):
+            part.now_ms = now_ms
+
     def close(self) -> None:
         self.client.close()
 
@@ -48,13 +56,14 @@ class Store:
         return _store(config, self.url, self.client)
 
 
-def open_store(config: Config, url: str, *, client_name: str | None = None) -> Store:
-    """The store at `url` as `config` describes it. Opens no connection yet."""
-    return _store(config, url, connect(url, config.redis, client_name=client_name))
+def open_store(config: Config, url: str, *, client_name: str | None = None, caller_of: CallerOf | None = None) -> Store:
+    """The store at `url` as `config` describes it. Opens no connection yet, unless `caller_of` makes a caller that does."""
+    return _store(config, url, connect(url, config.redis, client_name=client_name), caller_of)
 
 
-def _store(config: Config, url: str, client: Any) -> Store:
-    keys, limits, caller = Keys(config.redis.prefix, config.redis.slots), limits_of(config), Caller(client)
+def _store(config: Config, url: str, client: Any, caller_of: CallerOf | None = None) -> Store:
+    keys, limits = Keys(config.redis.prefix, config.redis.slots), limits_of(config)
+    caller = caller_of(client, keys) if caller_of else Caller(client)
     ledger = Ledger(client, keys)
     return Store(
         url,

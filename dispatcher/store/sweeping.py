@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from dispatcher.store.connect import unavailable
@@ -30,12 +30,20 @@ class Looked(NamedTuple):
     next_ms: int | None
 
 
+class Swept(NamedTuple):
+    """(agent id, pool) to ring now, and ms until the next look: 0 if more is due than was asked for, None if nothing waits."""
+
+    ring: list[tuple[str, str]]
+    next_ms: int | None
+
+
 class Sweeping:
-    """All slots of the given pools."""
+    """All slots of the given pools. `now_ms` other than 0 stands in for the server clock, for simulation and tests only."""
 
     def __init__(self, store: Store, pools: Sequence[str]) -> None:
         self._store = store
         self._slots = [(slot, pool) for pool in pools for slot in range(store.keys.slots)]
+        self.now_ms = 0
 
     @property
     def slots(self) -> list[tuple[int, str]]:
@@ -54,19 +62,20 @@ class Sweeping:
         waiting = [ms for ms, _ in entries if ms > 0]
         return Looked([where for ms, where in entries if ms <= 0], min(waiting, default=None))
 
-    def sweep(self, slots: Sequence[tuple[int, str]], limit: int, backlog: set[tuple[int, str]]) -> list[tuple[str, str]]:
-        """Marks what is due in these slots as rung; (agent id, pool) to ring."""
+    def sweep(self, slots: Sequence[tuple[int, str]], limit: int, backlog: Container[tuple[int, str]]) -> Swept:
+        """Marks what is due in these slots as rung, `limit` agents of each at most."""
         calls = [
             Call(
                 "sweep",
                 self._store.keys.pool(slot, pool),
-                {"now": 0, "limit": limit, "ttl_ms": self._store.limits.ttl_ms, "backlog": int((slot, pool) in backlog)},
+                {"now": self.now_ms, "limit": limit, "ttl_ms": self._store.limits.ttl_ms, "backlog": int((slot, pool) in backlog)},
             )
             for slot, pool in slots
         ]
         with unavailable(f"sweep {len(slots)} slots"):
             replies = _sound(self._store.caller.call_all(calls, apart=True)) if calls else []
-        return [(agent_id, pool) for (_, pool), reply in zip(slots, replies, strict=True) for agent_id in reply.rest[1:]]
+        ring = [(agent_id, pool) for (_, pool), reply in zip(slots, replies, strict=True) for agent_id in reply.rest[1:]]
+        return Swept(ring, min((int(reply.rest[0]) for reply in replies if reply.rest and reply.rest[0] != -1), default=None))
 
     def backlog(self, queues: Sequence[str]) -> set[str]:
         """Which of these queues hold messages that nobody took yet."""
@@ -99,7 +108,7 @@ class Sweeping:
             return store.caller.call(
                 "reclaim",
                 store.keys.agent(absent.pool, absent.agent_id),
-                now=0,
+                now=self.now_ms,
                 agent=absent.agent_id,
                 token=absent.token,
                 renewal=absent.renewal,

@@ -69,10 +69,10 @@ class Desk:
 
     def half_routed(self, router: Router) -> None:
         """As far as a router comes that dies after the deposit and before the acknowledgement."""
-        routed = router._own_all(self.store.inbox.claim(router.consumer, 10), Counter())
+        routed = router.own_all(self.store.inbox.claim(router.consumer, 10), Counter())
         self.store.mailbox.deposit_all([item.deposit for item in routed])
 
     def taken_over(self, router: Router) -> None:
         """What another router does with the entries of one that fell silent."""
         done: Counter[str] = Counter()
-        router._deliver(router._own_all(self.store.inbox.claim(router.consumer, 10, idle_ms=0), done), done)
+        router.deliver(router.own_all(self.store.inbox.claim(router.consumer, 10, idle_ms=0), done), done)

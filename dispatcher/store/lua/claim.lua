@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
 -- claim: take inbox entries for one router: first those idle with another router for too long, then new ones.   O(limit)
 -- KEYS   stream announced
--- ARGV   group consumer limit idle_ms
+-- ARGV   now group consumer limit idle_ms
 -- REPLY  {"CLAIMED", read_at, first_entry, {{entry, deliveries, fields}, …}}
 -- Two routers never read the same entry at once; an entry comes back when its router dies.
 local t = redis.call('TIME')
-local read_at = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))
+local read_at = string.format('%.0f', tonumber(A.now) > 0 and tonumber(A.now) or t[1] * 1000 + math.floor(t[2] / 1000))
 local first = redis.call('XRANGE', K.stream, '-', '+', 'COUNT', 1)
 -- writes
 local taken = {}

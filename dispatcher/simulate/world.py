@@ -1,0 +1,58 @@
+"""A private server and a store on it: a folder and a prefix of its own, and one slot, so that one sweep tells who is due."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+from dispatcher.config import Config
+from dispatcher.embedded import EmbeddedServer
+from dispatcher.store.direct import DirectCaller
+from dispatcher.store.keys import Keys
+from dispatcher.store.opened import Store, open_store
+
+PREFIX = "simulated"
+
+
+@contextmanager
+def private_server() -> Iterator[str]:
+    """The URL of an empty server that writes nothing to disk and is gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="wake-sim-"))
+    server = EmbeddedServer(folder / "server", durable=False)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+        rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def private_store(config: Config, url: str, pools: Sequence[str]) -> Iterator[tuple[Store, DirectCaller]]:
+    """An empty store for `config` at `url`, and its caller, which knows when somebody of these pools is looked at next."""
+    made: list[DirectCaller] = []
+
+    def caller_of(client: Any, keys: Keys) -> DirectCaller:
+        made.append(DirectCaller(client, [keys.pool(slot, pool)["look"] for pool in pools for slot in range(keys.slots)]))
+        return made[0]
+
+    store = open_store(config, url, caller_of=caller_of)
+    store.client.flushall()
+    store.inbox.prepare()
+    try:
+        yield store, made[0]
+    finally:
+        store.close()
+
+
+def simulated(config: Config, *, everybody: bool = False) -> Config:
+    """The configuration as a simulation uses it: the same policy on one slot of a private store. `everybody`: it knows each agent."""
+    tables = config.model_dump(exclude_unset=True)
+    tables["redis"] = {"prefix": PREFIX, "slots": 1, "socket_timeout_ms": 60_000}
+    tables["sweep"] = tables.get("sweep", {}) | {"young_server_ms": 0}  # it is as old as the scenario wants it
+    routing = {"require_token": False} | ({"unknown_agents": "accept"} if everybody else {})
+    tables["routing"] = tables.get("routing", {}) | routing
+    return Config.model_validate(tables).place(config.source, config.base_dir)
