@@ -65,7 +65,7 @@ class Shift:
 
     def rung(self) -> list[str]:
         """Whom one sweep rings."""
-        return [agent_id for agent_id, _ in self.sweeping.sweep(self.sweeping.slots, 100, set())]
+        return [agent_id for agent_id, _ in self.sweeping.sweep(self.sweeping.slots, 100, ()).ring]
 
     def close(self) -> None:
         self._store.close()
