@@ -134,7 +134,7 @@ def _hold(seen: Inspected) -> Cause | None:
 
 def _end(hold: Hold, snapshot: Snapshot) -> str:
     left_ms = hold.until_ms - (snapshot.real_ms or snapshot.now_ms)
-    return f"that ends in {duration_words(max(0, left_ms))}" if hold.until_ms else "somebody resumes it"
+    return f"it ends by itself in {duration_words(max(0, left_ms))}" if hold.until_ms else "somebody resumes it"
 
 
 def _not_enabled(around: Around, rules: Rules) -> Cause | None:
