@@ -190,7 +190,7 @@ def _deferred_since(reason: str, records: Sequence[Record]) -> int | None:
     """When the deferrals with this reason began that nothing has interrupted since."""
     since = None
     for line in reversed(records):
-        if line["what"] in ("held", "resumed", "ticked", "revived", "dropped"):
+        if line["what"] in ("held", "resumed", "ticked", "revived", "dropped", "mended"):
             continue
         if line["what"] != "deferred" or reason not in (why for _, _, why in line["detail"] or ()):
             break
