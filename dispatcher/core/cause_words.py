@@ -20,7 +20,7 @@ WAKE_NOW = "a manual or immediate wake does not wait for it"
 
 AGENT_CAUSES = {
     "running": Words(
-        "a heartbeat runs since {age}: batch {batch}, attempt {attempt}, completions: {n}, on {holder}",
+        "a heartbeat has been running for {age}: batch {batch}, attempt {attempt}, completions: {n}, on {holder}",
         "when it ends, what came meanwhile becomes the next one",
         "nothing needs to; it ends by itself, or at time_limit_s",
     ),
@@ -48,12 +48,12 @@ AGENT_CAUSES = {
         "more routers, if they stay there: `wake worker --route`",
     ),
     "paused": Words(
-        "paused by {by} with {selector}, since {age}: {reason}",
+        "paused by {by} with {selector} {age} ago: {reason}",
         "everything waits, manual wakes too, until {end}; then one heartbeat has all of it",
         "`wake resume {selector}`",
     ),
     "draining": Words(
-        "drained by {by} with {selector}, since {age}: {reason}",
+        "drained by {by} with {selector} {age} ago: {reason}",
         "what waits and what comes becomes dead letters `drained`, until {end}; a heartbeat that runs may finish",
         "`wake resume {selector}`, then `wake dead revive` for what is wanted after all",
     ),
@@ -146,8 +146,8 @@ AGENT_CAUSES = {
 
 COMPLETION_CAUSES = {
     "accepted": Words("accepted {age} ago, in the inbox", "a router finds its owner", "a router, if none runs: `wake worker --route`"),
-    "pending": Words("with agent {agent} since {age}", "it is in the next heartbeat of its session", "what holds the agent back"),
-    "in-heartbeat": Words("in a heartbeat of {agent} since {age}: batch {batch}", "when that ends well, it is settled", "nothing needs to"),
+    "pending": Words("with agent {agent} for {age}", "it is in the next heartbeat of its session", "what holds the agent back"),
+    "in-heartbeat": Words("in a heartbeat of {agent} for {age}: batch {batch}", "when that ends well, it is settled", "nothing needs to"),
     "settled": Words("settled {age} ago by a heartbeat of {agent}: {outcome}, batch {batch}", "that was all", "nothing"),
     "suppressed": Words("recorded {age} ago, and woke nobody: {why}", "that was all", 'notify = "always" for agent {agent}'),
     "dead-letter": Words("a dead letter: {why}", "it stays until it is revived or dropped", "`wake dead show`, then `wake dead revive`"),

@@ -134,7 +134,7 @@ def _hold(seen: Inspected) -> Cause | None:
 
 def _end(hold: Hold, snapshot: Snapshot) -> str:
     left_ms = hold.until_ms - (snapshot.real_ms or snapshot.now_ms)
-    return f"that ends in {duration_words(max(0, left_ms))}" if hold.until_ms else "somebody resumes it"
+    return f"it ends by itself in {duration_words(max(0, left_ms))}" if hold.until_ms else "somebody resumes it"
 
 
 def _not_enabled(around: Around, rules: Rules) -> Cause | None:
@@ -190,7 +190,7 @@ def _deferred_since(reason: str, records: Sequence[Record]) -> int | None:
     """When the deferrals with this reason began that nothing has interrupted since."""
     since = None
     for line in reversed(records):
-        if line["what"] in ("held", "resumed", "ticked", "revived", "dropped"):
+        if line["what"] in ("held", "resumed", "ticked", "revived", "dropped", "mended"):
             continue
         if line["what"] != "deferred" or reason not in (why for _, _, why in line["detail"] or ()):
             break

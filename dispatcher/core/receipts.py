@@ -108,6 +108,7 @@ WORDS: dict[str, Callable[[Record, Record], str]] = {
     "dead-lettered": _dead_lettered,
     "taken-over": lambda record, detail: f"taken over: {record['batch']} from {detail.get('from', '')}",
     "reclaimed": lambda _, detail: f"lease taken from {detail.get('holder', '')}, which is gone",
+    "mended": lambda _, detail: f"its indexes were mended: {', '.join(map(str, detail.get('what') or ()))}",
     "revived": lambda _, detail: f"revived: {detail.get('id', '')}",
     "dropped": lambda _, detail: f"dropped: {detail.get('id', '')}: {detail.get('reason', '')}",
 }

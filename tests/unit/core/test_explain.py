@@ -61,7 +61,7 @@ def deferred(reason: str, *ages_ms: int) -> list[dict[str, Any]]:
 def test_running() -> None:
     began = [{"what": "begun", "at": NOW - at, "batch": "ops-8", "detail": {}} for at in (60_000, 3_000)]
     found = told("running", seen(held=HELD, running=batch()), records=began)
-    assert found.says == f"a heartbeat runs since 3 s: batch ops-8, attempt 2, completions: 3, on {WORKER}"
+    assert found.says == f"a heartbeat has been running for 3 s: batch ops-8, attempt 2, completions: 3, on {WORKER}"
     assert (found.since_ms, found.until_ms, found.waiting, found.oldest_age_ms) == (REAL - 3_000, None, 0, None)
     assert found.follows == "when it ends, what came meanwhile becomes the next one"
 
@@ -117,12 +117,12 @@ def test_the_inbox_is_not_routed() -> None:
 def test_paused() -> None:
     hold = Hold("lab-*", "paused", "deploy", "ann@vm", REAL - 60_000, 0)
     found = told("paused", seen(lane(), lane("manual"), holds=(hold,)))
-    assert found.says == "paused by ann@vm with lab-*, since 1 min: deploy"
+    assert found.says == "paused by ann@vm with lab-* 1 min ago: deploy"
     assert found.follows == "everything waits, manual wakes too, until somebody resumes it; then one heartbeat has all of it"
     assert found.change == "`wake resume lab-*`"
     assert (found.since_ms, found.until_ms, found.waiting, found.oldest_age_ms) == (REAL - 60_000, None, 6, 12_000)
     ending = told("paused", seen(holds=(hold._replace(until_ms=REAL + 5_000),)))
-    assert "until that ends in 5 s" in ending.follows
+    assert "until it ends by itself in 5 s" in ending.follows
     assert (ending.until_ms, ending.also) == (REAL + 5_000, ("nothing-waiting",))
     assert explain(seen(lane(), holds=(hold._replace(until_ms=REAL),)), SERVED, RULES).cause == "due", "it ended by itself"
 
@@ -131,7 +131,7 @@ def test_draining() -> None:
     """Before a pause that stands as well."""
     holds = (Hold("ops", "paused", "x", "ann@vm", REAL, 0), Hold("pool:agents", "draining", "moves", "bob@vm", REAL - 1_000, 0))
     found = told("draining", seen(lane(), holds=holds))
-    assert found.says == "drained by bob@vm with pool:agents, since 1 s: moves"
+    assert found.says == "drained by bob@vm with pool:agents 1 s ago: moves"
     assert "dead letters `drained`, until somebody resumes it; a heartbeat that runs may finish" in found.follows
 
 

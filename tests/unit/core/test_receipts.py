@@ -45,6 +45,7 @@ def line(what: str, detail: Any = None, *, at: int = NOW, batch: str = "ops-8") 
         (line("dead-lettered", {"n": 3, "reason": "drained"}), "became dead letters: ops-8, completions: 3: drained"),
         (line("taken-over", {"from": "w1"}), "taken over: ops-8 from w1"),
         (line("reclaimed", {"holder": "w1"}), "lease taken from w1, which is gone"),
+        (line("mended", {"what": ["trims", "due-entry"]}), "its indexes were mended: trims, due-entry"),
         (line("revived", {"id": "c1"}), "revived: c1"),
         (line("dropped", {"id": "c1", "reason": "by hand"}), "dropped: c1: by hand"),
         (line("something-new", {"x": 1}), "something-new"),
