@@ -5,7 +5,7 @@ RUNS := .venv/.runs
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test check test-openclaw lint bench faults model screenshots lock clean
+.PHONY: demo test check test-openclaw lint bench faults model mutants screenshots lock clean
 
 demo: $(RUNS) ## real commands, real heartbeats, a table at the end; under a minute
 	$(BIN)/wake demo
@@ -38,6 +38,9 @@ faults: $(READY) ## kills, cuts and lies for a quarter of an hour; writes bench/
 model: $(READY) ## every interleaving of the protocol's model, and every rule broken once; writes bench/results/model.md
 	.ci/spin
 	$(BIN)/python -m tests.model.check
+
+mutants: $(READY) ## one rule changed at a time; the tests that should notice must. Writes bench/results/mutants.md
+	$(BIN)/python -m tests.mutants.check
 
 screenshots: $(READY) ## the pictures in docs/images, from a live system
 	.ci/browser
