@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 LUA = "dispatcher/store/lua"
-POLICY = "dispatcher/core/policy.py"
+CORE = "dispatcher/core"
 STEPS = "tests/integration/lua"
-PURE = "tests/unit/core/test_policy.py"
+PURE = "tests/unit/core/test_policy.py tests/unit/core/test_decide.py tests/unit/core/test_guards.py"
 
 
 class Mutant(NamedTuple):
@@ -25,8 +25,9 @@ def step(name: str, old: str, new: str, breaks: str, tests: str = "") -> Mutant:
     return Mutant(f"{LUA}/{name}.lua", old, new, breaks, " ".join(f"{STEPS}/test_{t}.py" for t in (tests or name).split()))
 
 
-def policy(old: str, new: str, breaks: str) -> Mutant:
-    return Mutant(POLICY, old, new, breaks, PURE)
+def rule(module: str, old: str, new: str, breaks: str) -> Mutant:
+    """A mutant of the pure core."""
+    return Mutant(f"{CORE}/{module}.py", old, new, breaks, PURE)
 
 
 MUTANTS = (
@@ -82,18 +83,16 @@ MUTANTS = (
     ),
     step("include/lane", "if not current or due < tonumber(current) then", "if true then", "the coalescing window slides", "deposit"),
     step("include/now", "if now < last then", "if false then", "slot time runs backwards", "acquire sweep deposit renew"),
-    policy("now_ms - s <= flood_window_ms", "now_ms - s < flood_window_ms", "a start as old as the window does not count"),
-    policy("    if intent == Intent.MANUAL:\n        return None", "    if False:\n        return None", "a person waits for the cooldown"),
-    policy("if failures + 1 >= rules.max_failures > 0:", "if failures >= rules.max_failures > 0:", "one attempt too many"),
-    policy("return busy if attempt <= 1 else Wait(busy.wait_ms, busy.reason)", "return busy", "a busy retry loses its batch id"),
-    policy(
-        "if parked.deliveries >= rules.max_deliveries > 0:", "if parked.deliveries > rules.max_deliveries > 0:", "one delivery too many"
+    rule("guards", "now_ms - s <= flood_window_ms", "now_ms - s < flood_window_ms", "a start as old as the window does not count"),
+    rule("guards", "    if intent == Intent.MANUAL:\n        return None", "", "a person waits for the cooldown"),
+    rule("sequel", "if failures + 1 >= rules.max_failures > 0:", "if failures >= rules.max_failures > 0:", "one attempt too many"),
+    rule("sequel", "return busy if attempt <= 1 else Wait(busy.wait_ms, busy.reason)", "return busy", "a busy retry loses its batch id"),
+    rule("sequel", "return min(int(delay * (0.8 + 0.4 * jitter)), rules.retry_max_ms)", "return delay", "retries are not spread"),
+    rule(
+        "policy", "parked.deliveries >= rules.max_deliveries > 0", "parked.deliveries > rules.max_deliveries > 0", "one delivery too many"
     ),
-    policy("overdue = now_ms - since_ms >= rules.max_wait_ms > 0", "overdue = False", "urgent work starves the rest"),
-    policy("(Intent.TASK, RIDER) if lane.intent == Intent.TASK else TURN_ORDER", "TURN_ORDER", "task and event wakes share a turn"),
-    policy(
-        "return min(int(delay * (0.8 + 0.4 * jitter)), rules.retry_max_ms)",
-        "return int(delay * (0.8 + 0.4 * jitter))",
-        "a retry waits longer than the maximum",
+    rule("policy", "overdue = now_ms - since_ms >= rules.max_wait_ms > 0", "overdue = False", "urgent work starves the rest"),
+    rule(
+        "policy", "(Intent.TASK, DEEP, RIDER) if lane.intent == Intent.TASK else TURN_ORDER", "TURN_ORDER", "tasks and events share a turn"
     ),
 )
