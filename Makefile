@@ -5,7 +5,7 @@ RUNS := .venv/.runs
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test check test-openclaw lint bench faults screenshots lock clean
+.PHONY: demo test check test-openclaw lint bench faults model mutants screenshots lock clean
 
 demo: $(RUNS) ## real commands, real heartbeats, a table at the end; under a minute
 	$(BIN)/wake demo
@@ -13,9 +13,10 @@ demo: $(RUNS) ## real commands, real heartbeats, a table at the end; under a min
 test: $(READY) ## everything but what is marked slow; no root
 	$(PYTEST) -m "not slow"
 
-check: $(READY) ## everything; installs a browser and libfaketime if it is root and they are missing
+check: $(READY) ## everything; installs a browser, libfaketime and spin if it is root and they are missing
 	.ci/browser
 	.ci/clock
+	.ci/spin
 	$(PYTEST)
 
 test-openclaw: $(READY) ## a real gateway from npm, on loopback; says so where it cannot
@@ -33,6 +34,13 @@ bench: $(READY)
 faults: $(READY) ## kills, cuts and lies for a quarter of an hour; writes bench/results/faults.md
 	.ci/clock
 	$(BIN)/python -m bench.faults
+
+model: $(READY) ## every interleaving of the protocol's model, and every rule broken once; writes bench/results/model.md
+	.ci/spin
+	$(BIN)/python -m tests.model.check
+
+mutants: $(READY) ## one rule changed at a time; the tests that should notice must. Writes bench/results/mutants.md
+	$(BIN)/python -m tests.mutants.check
 
 screenshots: $(READY) ## the pictures in docs/images, from a live system
 	.ci/browser

@@ -32,6 +32,7 @@ from dispatcher.tokens import REMEDY, Keyring, authorize
 
 log = logging.getLogger(__name__)
 MAX_STORED_OUTPUT_BYTES = 16 * 1024
+Owned = tuple[InboxEntry, Reported, Address, Via]
 
 
 class Ringer(Protocol):
@@ -99,7 +100,7 @@ class Router:
     def own_all(self, claimed: Claimed, done: Counter[str] | None = None) -> list[Routed]:
         """Finds the owner of each; what has none is dead-lettered. A fault that nobody foresaw costs its own entry only."""
         done = Counter() if done is None else done
-        owned: list[tuple[InboxEntry, Reported, Address, Via]] = []
+        owned: list[Owned] = []
         routed: list[Routed] = []
         bindings = LazyBindings(self._store)
         pins = self._store.inbox.pinned([e.entry for e in claimed.entries if e.deliveries > 1])
@@ -112,6 +113,7 @@ class Router:
                 raise
             except Exception:
                 log.exception("route completion=%s failed; the entry comes back", entry.completion_id)
+        owned = self._pinned(owned)
         self._homes.read_all({address.agent_id for _, _, address, _ in owned})
         for item in owned:
             try:
@@ -120,10 +122,14 @@ class Router:
                 raise
             except Exception:
                 log.exception("route completion=%s failed; the entry comes back", item[0].completion_id)
-        self._store.inbox.pin(
-            {r.entry.entry: f"{r.agent_id}|{r.route.address.session_key}" for r in routed if r.route.via != "session-key"}
-        )
         return routed
+
+    def _pinned(self, owned: Sequence[Owned]) -> list[Owned]:
+        found = {e.entry: f"{address.agent_id}|{address.session_key}" for e, _, address, via in owned if via != "session-key"}
+        pins = self._store.inbox.pin(found)
+        return [
+            (e, completion, _pinned_address(pins[e.entry]) if e.entry in pins else address, via) for e, completion, address, via in owned
+        ]
 
     def _owner(self, entry: InboxEntry, bindings: Mapping[str, str], pin: str | None) -> tuple[Reported, Address, Via]:
         if entry.deliveries > self._config.routing.max_claims:
@@ -132,8 +138,7 @@ class Router:
         completion = read_body(entry.body)
         if pin:
             # Another router found this owner and may have deposited already; a binding that changed since must not wake a second agent.
-            agent_id, _, key = pin.partition("|")
-            return completion, Address(agent_id=agent_id, session_key=key), "binding"
+            return completion, _pinned_address(pin), "binding"
         found = self._resolved(completion.session_key, completion.agent_id, bindings)
         self._authorize(entry, completion, found.agent_id)
         return completion, found.address, found.via
@@ -267,6 +272,11 @@ class LazyBindings(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._read())
+
+
+def _pinned_address(pin: str) -> Address:
+    agent_id, _, key = pin.partition("|")
+    return Address(agent_id=agent_id, session_key=key)
 
 
 def _word(item: Routed, status: str) -> str:

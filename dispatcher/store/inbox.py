@@ -139,14 +139,21 @@ class Inbox:
             first = self._caller.client.xrange(self._keys.inbox["stream"], count=1)
         return _entry_ms(first[0][0]) if first else int(seconds) * 1000 + int(micros) // 1000
 
-    def pin(self, pins: dict[str, str]) -> None:
-        """Notes the owner that was found for entries whose key says nothing about it, before they are deposited.
+    def pin(self, pins: dict[str, str]) -> dict[str, str]:
+        """Notes the owner that was found for entries whose key says nothing about it, before they are deposited. Tells whom the notes name.
 
-        A router that takes over such an entry uses the pin: a binding that changed in between must not wake a second agent.
+        The first note of an entry holds, for every router: neither a binding that changed in between nor a router that was slow
+        may wake a second agent.
         """
-        if pins:
-            with unavailable("pin inbox entries"):
-                self._caller.client.hset(self._keys.inbox["pins"], mapping=pins)
+        if not pins:
+            return {}
+        pipe = self._caller.client.pipeline(transaction=False)
+        for entry, owner in pins.items():
+            pipe.hsetnx(self._keys.inbox["pins"], entry, owner)
+        pipe.hmget(self._keys.inbox["pins"], list(pins))
+        with unavailable("pin inbox entries"):
+            held = pipe.execute()[-1]
+        return {entry: there or owner for (entry, owner), there in zip(pins.items(), held, strict=True)}
 
     def pinned(self, entries: Sequence[str]) -> dict[str, str]:
         with unavailable("read pins"):

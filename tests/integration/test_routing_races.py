@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from dispatcher.core.models import Fate
 from dispatcher.routing import Router
 from dispatcher.store.opened import open_store
@@ -31,6 +33,33 @@ def test_a_binding_that_changes_between_deposit_and_acknowledge_wakes_no_second_
     desk.taken_over(second)
     assert desk.fate(completion_id) == (Fate.PENDING, "research")
     assert desk.store.ledger.agent("ops") is None
+
+
+def test_a_router_that_was_slow_does_not_change_whom_an_entry_was_pinned_to(desk: Desk) -> None:
+    """It read the binding long ago, another one deposited since and died: whoever comes third finds the wake where it lies."""
+    completion_id = desk.submit(session_key="node-mac")
+    slow, fast, third = desk.router(), desk.router(), desk.router()
+    (entry,) = desk.store.inbox.claim(slow.consumer, 10).entries
+    desk.store.bindings.bind("node-mac", "ops")
+    routed = fast._own_all(desk.store.inbox.claim(fast.consumer, 10, idle_ms=0), Counter())
+    desk.store.mailbox.deposit_all([item.deposit for item in routed])
+    pinned = desk.store.inbox.pin({entry.entry: "research|agent:research:main"})
+    assert pinned[entry.entry].startswith("ops|")
+    desk.taken_over(third)
+    assert desk.fate(completion_id) == (Fate.PENDING, "ops")
+    assert desk.store.ledger.agent("research") is None
+
+
+def test_a_router_deposits_with_the_owner_that_is_pinned_whatever_it_found(desk: Desk) -> None:
+    """Another router's pin came between its look at the pins and its own."""
+    completion_id = desk.submit(session_key="node-mac")
+    router = desk.router()
+    claimed = desk.store.inbox.claim(router.consumer, 10)
+    desk.store.inbox.pin({claimed.entries[0].entry: "ops|agent:ops:main"})
+    done: Counter[str] = Counter()
+    router._deliver(router._own_all(claimed, done), done)
+    assert desk.fate(completion_id) == (Fate.PENDING, "ops")
+    assert desk.store.ledger.agent("research") is None
 
 
 def test_a_deposited_entry_is_no_dead_letter_for_a_router_that_knows_the_agent_no_more(desk: Desk) -> None:

@@ -165,6 +165,11 @@ def test_failures_are_retried_with_backoff_then_set_aside() -> None:
     assert answers == [*(Retry(delay, "boom") for delay in (2_000, 4_000, 8_000, 16_000)), Bury("attempts-exhausted", "boom")]
 
 
+def test_retries_are_spread() -> None:
+    """Batches that failed together are not tried again together."""
+    assert [retry_delay_ms(0, Rules(), jitter) for jitter in (0, 0.5, 0.75)] == [1_600, 2_000, 2_200]
+
+
 @given(failures=st.integers(0, 200), jitter=st.floats(0, 1, exclude_max=True))
 def test_a_retry_never_waits_longer_than_its_maximum(failures: int, jitter: float) -> None:
     """However often it failed."""

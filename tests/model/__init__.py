@@ -1,0 +1,1 @@
+"""The protocol as a Promela model, checked with spin over every interleaving."""
