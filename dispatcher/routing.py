@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -24,6 +24,7 @@ from dispatcher.core.reported import Reported, lane_of, output_of, quiet_reason,
 from dispatcher.core.resolve import Resolved, Via, resolve
 from dispatcher.core.wake_request import WakeRequest
 from dispatcher.homes import Homes
+from dispatcher.store.bindings import LazyBindings
 from dispatcher.store.inbox import Claimed, InboxEntry
 from dispatcher.store.mailbox import Deposit
 from dispatcher.store.opened import Store
@@ -73,7 +74,7 @@ class Router:
 
     def resolve(self, key: str, agent_id: str | None = None, bindings: Mapping[str, str] | None = None) -> Route:
         """The one owner of a key, and the queue on which it is rung. Raises InvalidAddress with a dead letter reason."""
-        found = self._resolved(key, agent_id, LazyBindings(self._store) if bindings is None else bindings)
+        found = self._resolved(key, agent_id, LazyBindings(self._store.bindings) if bindings is None else bindings)
         return self._route(found.address, found.via)
 
     def _resolved(self, key: str, agent_id: str | None, bindings: Mapping[str, str]) -> Resolved:
@@ -102,7 +103,7 @@ class Router:
         done = Counter() if done is None else done
         owned: list[Owned] = []
         routed: list[Routed] = []
-        bindings = LazyBindings(self._store)
+        bindings = LazyBindings(self._store.bindings)
         pins = self._store.inbox.pinned([e.entry for e in claimed.entries if e.deliveries > 1])
         for entry in claimed.entries:
             try:
@@ -250,28 +251,6 @@ class Router:
     def _route(self, address: Address, via: Via) -> Route:
         pool, _ = self._homes.home(address.agent_id)
         return Route(address=address, pool=pool, queue=self._homes.queue_of(address.agent_id), via=via)
-
-
-class LazyBindings(Mapping[str, str]):
-    """The bindings, read once and only when a key asks for them."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._all: dict[str, str] | None = None
-
-    def _read(self) -> dict[str, str]:
-        if self._all is None:
-            self._all = self._store.bindings.all()
-        return self._all
-
-    def __getitem__(self, key: str) -> str:
-        return self._read()[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
-
-    def __len__(self) -> int:
-        return len(self._read())
 
 
 def _pinned_address(pin: str) -> Address:

@@ -16,7 +16,7 @@ from dispatcher.core.wake_request import WakeRequest
 from dispatcher.http.authentication import Caller
 from dispatcher.http.problems import Refused, answer, refusal_of
 from dispatcher.http.values import Accepted, BatchAnswer, BatchItem, WakeAccepted
-from dispatcher.routing import LazyBindings
+from dispatcher.store.bindings import LazyBindings
 from dispatcher.store.inbox import Submission
 from dispatcher.store.opened import Store
 from dispatcher.submit import announce_inbox, completion_of, submission_of, wake_request_of
@@ -65,7 +65,7 @@ def submit_each(store: Store, wanted: Sequence[Reported | WakeError], caller: Ca
     What has no owner is accepted: it becomes a dead letter with its reason, which an operator can bind and revive.
     """
     results: list[Result | None] = [item if isinstance(item, WakeError) else None for item in wanted]
-    bindings = LazyBindings(store)
+    bindings = LazyBindings(store.bindings)
     entries: dict[int, Submission] = {}
     for place, item in enumerate(wanted):
         if isinstance(item, WakeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dispatcher.core import session_key
@@ -38,3 +39,25 @@ class Bindings:
         """False if the store had no such binding. A binding of the configuration stays."""
         with unavailable(f"unbind key={key!r}"):
             return bool(self._client.hdel(self._key, key.strip()))
+
+
+class LazyBindings(Mapping[str, str]):
+    """The bindings, read once and only when a key asks for them."""
+
+    def __init__(self, bindings: Bindings) -> None:
+        self._bindings = bindings
+        self._all: dict[str, str] | None = None
+
+    def _read(self) -> dict[str, str]:
+        if self._all is None:
+            self._all = self._bindings.all()
+        return self._all
+
+    def __getitem__(self, key: str) -> str:
+        return self._read()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())

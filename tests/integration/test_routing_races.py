@@ -41,7 +41,7 @@ def test_a_router_that_was_slow_does_not_change_whom_an_entry_was_pinned_to(desk
     slow, fast, third = desk.router(), desk.router(), desk.router()
     (entry,) = desk.store.inbox.claim(slow.consumer, 10).entries
     desk.store.bindings.bind("node-mac", "ops")
-    routed = fast._own_all(desk.store.inbox.claim(fast.consumer, 10, idle_ms=0), Counter())
+    routed = fast.own_all(desk.store.inbox.claim(fast.consumer, 10, idle_ms=0), Counter())
     desk.store.mailbox.deposit_all([item.deposit for item in routed])
     pinned = desk.store.inbox.pin({entry.entry: "research|agent:research:main"})
     assert pinned[entry.entry].startswith("ops|")
@@ -57,7 +57,7 @@ def test_a_router_deposits_with_the_owner_that_is_pinned_whatever_it_found(desk:
     claimed = desk.store.inbox.claim(router.consumer, 10)
     desk.store.inbox.pin({claimed.entries[0].entry: "ops|agent:ops:main"})
     done: Counter[str] = Counter()
-    router._deliver(router._own_all(claimed, done), done)
+    router.deliver(router.own_all(claimed, done), done)
     assert desk.fate(completion_id) == (Fate.PENDING, "ops")
     assert desk.store.ledger.agent("research") is None
 
