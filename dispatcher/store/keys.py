@@ -13,7 +13,7 @@ LANES = ("lane_manual", "lane_immediate", "lane_event", "lane_task", "lane_sched
 POOL_NAMES = ("clock", "due", "look", "bell", "leases", "counters", "deads", "trims", "ledger", "ticks")
 SLOT_NAMES = ("homes", "pools", "holds", "wide_holds")
 AGENT_NAMES = ("lease", "state", *LANES, "parked", "blocks", "mailbox", "wakes", "outputs", "frozen", "batches", "fates", "finals", "dead")
-CAP_NAMES = ("pool_running", "line", "seen", "bucket")
+CAP_NAMES = ("pool_running", "line", "asked", "bucket")
 INBOX_NAMES = ("stream", "seen", "order", "counters", "announced", "dead", "pins", "bindings", "caused", "reload", "reloads")
 DERIVE = ("due", "look", "bell", "leases", "ticks", "lease", "state", *LANES, "parked", "blocks")
 

@@ -159,12 +159,12 @@ def test_all_keys_of_a_step_share_one_hash_tag(name: str) -> None:
     """On a cluster they lie on one node, and an agent's due entry can never disagree with its mailbox."""
     agent = ALL_KEYS.agent(POOL, AGENT)
     moved = {f"{side}_{n}": key for side, pool in (("from", POOL), ("to", "solo")) for n, key in ALL_KEYS.agent(pool, AGENT).items()}
-    sources = [ALL_KEYS.inbox, agent | moved]
+    sources = [ALL_KEYS.inbox, ALL_KEYS.caps(POOL), agent | moved]
     wanted = set(scripts()[name].keys)
     (source,) = [s for s in sources if wanted <= s.keys()]
     tags = {tuple(re.findall(r"\{([^}]*)\}", source[key])) for key in wanted}
     assert len(tags) == 1
-    assert tags <= {("inbox",), (f"s{ALL_KEYS.slot_of(AGENT):02}",)}
+    assert tags <= {("inbox",), ("caps",), (f"s{ALL_KEYS.slot_of(AGENT):02}",)}
 
 
 def test_agents_of_one_slot_share_nothing_but_the_slot() -> None:

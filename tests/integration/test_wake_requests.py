@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher import wake_requested
+import dispatcher
 from dispatcher.app import current_store, forget_current
 from dispatcher.core.errors import IdConflict, InvalidCompletion
 from dispatcher.core.models import Fate
@@ -110,12 +110,12 @@ def configured(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.usefixtures("configured")
 def test_delay_is_durable_and_tells_its_fate(desk: Desk) -> None:
-    result = wake_requested.delay(session_key="agent:ops:main", text="look")
+    result = dispatcher.wake_requested.delay(session_key="agent:ops:main", text="look")
     assert result.receipt
     assert result.fate() is Fate.ACCEPTED
     desk.router().drain_inbox()
     assert result.fate() is Fate.PENDING
-    assert wake_requested.apply_async(kwargs={"agent_id": "ops"}, task_id="by-task-id").id == "by-task-id"
+    assert dispatcher.wake_requested.apply_async(kwargs={"agent_id": "ops"}, task_id="by-task-id").id == "by-task-id"
     current_store().inbox.prepare()
 
 
@@ -123,7 +123,7 @@ def test_delay_is_durable_and_tells_its_fate(desk: Desk) -> None:
 @pytest.mark.parametrize("words", [{"intent": "scheduled"}, {"wake_id": ""} | {"session_key": 5}, {"kind": "exec"}])
 def test_what_is_no_wake_is_refused_before_anything_is_written(desk: Desk, words: dict[str, Any]) -> None:
     with pytest.raises(InvalidCompletion, match="nothing was written"):
-        wake_requested.delay(**words)
+        dispatcher.wake_requested.delay(**words)
     assert desk.store.ledger.inbox_depth() == 0
 
 

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- admit: a place among the running heartbeats of a store and of a pool, or a place in the line of those that wait for one.   O(log line)
--- KEYS   running pool_running line seen bucket
+-- KEYS   running pool_running line asked bucket
 -- ARGV   now agent ttl_ms all_cap pool_cap rank late rate
 -- REPLY  {"ADMITTED"} | {"WAIT", wait_ms, ahead}
 -- A cap of 0 does not bind. `rank`: who is lower goes first. `late` 1: a token of the release as well, `rate` a second.
@@ -9,11 +9,11 @@ local t = redis.call('TIME')
 local now = tonumber(A.now) > 0 and tonumber(A.now) or t[1] * 1000 + math.floor(t[2] / 1000)
 -- writes
 for _, running in ipairs({ K.running, K.pool_running }) do redis.call('ZREMRANGEBYSCORE', running, '-inf', now) end
-for _, gone in ipairs(redis.call('ZRANGEBYSCORE', K.seen, '-inf', now - 30000, 'LIMIT', 0, 100)) do
-  redis.call('ZREM', K.seen, gone)
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', K.asked, '-inf', now - 30000, 'LIMIT', 0, 100)) do
+  redis.call('ZREM', K.asked, gone)
   redis.call('ZREM', K.line, gone)
 end
-redis.call('ZADD', K.seen, now, A.agent)
+redis.call('ZADD', K.asked, now, A.agent)
 redis.call('ZADD', K.line, A.rank, A.agent)
 local ahead = redis.call('ZRANK', K.line, A.agent)
 local free, wait_ms = math.huge, 0
@@ -35,7 +35,7 @@ end
 if wait_ms > 0 then return { 'WAIT', wait_ms, ahead } end
 if A.late == '1' then redis.call('HSET', K.bucket, 'tokens', tokens - 1) end
 redis.call('ZREM', K.line, A.agent)
-redis.call('ZREM', K.seen, A.agent)
+redis.call('ZREM', K.asked, A.agent)
 if tonumber(A.all_cap) > 0 then redis.call('ZADD', K.running, now + tonumber(A.ttl_ms), A.agent) end
 if tonumber(A.pool_cap) > 0 then redis.call('ZADD', K.pool_running, now + tonumber(A.ttl_ms), A.agent) end
 return { 'ADMITTED' }

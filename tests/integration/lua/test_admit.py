@@ -136,4 +136,4 @@ def test_nobody_waits_longer_than_ten_seconds_to_ask_again(rig: Rig) -> None:
 def test_without_a_cap_nothing_is_written_down_as_running(rig: Rig) -> None:
     admit(rig, "a", Rules())
     keys = rig.keys.caps(POOL)
-    assert rig.client.exists(keys["running"], keys["pool_running"], keys["line"], keys["seen"]) == 0
+    assert rig.client.exists(keys["running"], keys["pool_running"], keys["line"], keys["asked"]) == 0
