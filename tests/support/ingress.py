@@ -57,7 +57,10 @@ class Ingress:
         self.keys.write_text(new_key())
         self.config: Config = load(folder / "wake.toml", {"WAKE_REDIS_URL": url})
         self.store: Store = open_store(self.config, url)
-        self.process = Worker(["web", *words], folder / "web.log", folder, environment(url))
+        variables = environment(url)
+        if "socket_timeout_ms" in toml:
+            del variables["WAKE_REDIS_SOCKET_TIMEOUT_MS"]  # it would win
+        self.process = Worker(["web", *words], folder / "web.log", folder, variables)
 
     def ready(self) -> Ingress:
         """Waits until it listens."""
