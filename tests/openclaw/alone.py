@@ -25,5 +25,5 @@ MEASURED = (
     Alone("worker_killed", "`kill -9` with wakes pending", "lost"),
     Alone("gateway_killed", "`kill -9` with wakes pending", "lost"),
     Alone("", "50 wakes at once, one agent", "1 turn, 20 of 50 texts"),
-    Alone("", "first completion → model", "0.4–0.5 s"),
+    Alone("", "first completion → model", "0.4 to 0.5 s"),
 )

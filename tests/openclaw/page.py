@@ -23,13 +23,14 @@ def put_into(document: Path, seen: Mapping[str, Row]) -> None:
 
 def _lines(seen: Mapping[str, Row]) -> list[str]:
     load = ", ".join(f"{value:.0f}" for value in os.getloadavg())
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load average {load} when the run ended"
     beside = {fact.scene: f"{fact.tried}: {fact.seen}" for fact in alone.MEASURED if fact.scene}
     return [
-        f"With this program: release {RELEASE}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores, load average {load} at the end "
-        f"of the run. The gateway alone: measured earlier on release {alone.RELEASE}, not in this run.",
+        f"With this program: release {RELEASE}, {machine}.",
+        f"The gateway alone: measured earlier on release {alone.RELEASE}, not in this run.",
         "",
         "| tried | with this program | the gateway alone, measured earlier |",
         "|---|---|---|",
-        *(f"| {row.tried} | {row.seen} | {beside.get(name, '–')} |" for name, row in seen.items()),
+        *(f"| {row.tried} | {row.seen} | {beside.get(name, 'not measured')} |" for name, row in seen.items()),
         *(f"| {fact.tried} | not tried in this run | {fact.seen} |" for fact in alone.MEASURED if not fact.scene),
     ]

@@ -50,9 +50,9 @@ export async function sendAll({ spool, url, tokenFile }) {
       sent += 1;
     } else if (REFUSED.has(status)) {
       setAside(spool, name);
-    } else {
+    } else if (status !== 403) {
       break; // full, closed to us, or ill: later
-    }
+    } // 403: the token does not cover this one's agent, which says nothing about the others; it waits for a token that does
   }
   return { sent, left: names.length - sent };
 }
