@@ -1,4 +1,4 @@
-"""The fixtures of tests with the real ingress: one on the empty server, for tests that need nothing special of it; and a way to start another."""
+"""The real ingress as fixtures: one on the empty server, for tests that need nothing special of it; and a way to start another."""
 
 from __future__ import annotations
 
