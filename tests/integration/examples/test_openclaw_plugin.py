@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,7 @@ def test_a_command_is_itself_and_its_end_is_reported(
     if command.startswith("seq"):
         assert len(said["output"]) == 16_384
         assert done.stdout == "".join(f"{n}\n" for n in range(1, 20_001))
+    assert abs(datetime.fromisoformat(said["finished_at"]).timestamp() - time.time()) < 600
     fixed = {"completion_id": "r-1:call-1", "session_key": "agent:ops:main", "run_id": "r-1", "command": command}
     assert fixed.items() <= said.items()
 
@@ -157,14 +160,18 @@ def test_a_token_that_is_wrong_or_has_expired_costs_no_report(tmp_path: Path, in
 def test_a_tool_call_id_of_any_form_is_reported(tmp_path: Path, ingress: Ingress) -> None:
     """The dispatcher takes 200 printable characters; providers make up longer ones. The same call is the same id."""
     execs = Execs(tmp_path, ingress.place, ingress.token("ops"))
-    params = {"command": "true", "background": True}
-    wrapped = [execs.wrapped(params, toolCallId=call) for call in ("x" * 300, "x" * 300, "é y")]
-    for one in wrapped:
-        assert one is not None
-        subprocess.run(["sh", "-c", one["command"]], timeout=60, check=True)
+    long = "x" * 300
+    for call in (long, "é y"):
+        wrapped = execs.wrapped({"command": "true", "background": True}, toolCallId=call)
+        assert wrapped is not None
+        subprocess.run(["sh", "-c", wrapped["command"]], timeout=60, check=True)
     wait_until(lambda: not execs.reports(), PATIENCE_S, "everything is sent")
-    assert len({said["completion_id"] for said in ingress.accepted(2)}) == 2
     assert not (execs.spool / "refused").exists()
+    first, second = (said["completion_id"] for said in ingress.accepted(2))
+    assert first != second
+    again = execs.wrapped({"command": "true", "background": True}, toolCallId=long)
+    assert again is not None
+    assert (first in again["command"]) != (second in again["command"])
 
 
 def test_the_report_is_on_disk_before_the_exec_ends_and_only_its_owner_reads_it(tmp_path: Path) -> None:
