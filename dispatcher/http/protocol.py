@@ -1,6 +1,7 @@
 """What a connection may do while no request is at work: a head has a time to arrive in, and so has a body that nobody wants any more.
+And how many connections may be at work.
 
-uvicorn itself bounds only the silence between two requests.
+uvicorn itself bounds only the silence between two requests, and refuses too many connections in plain text, without a time to come again.
 """
 
 from __future__ import annotations
@@ -9,13 +10,20 @@ import asyncio
 from typing import ClassVar
 
 import h11
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from dispatcher.http import problems
 
 
 class PatientProtocol(H11Protocol):
-    """Closes a connection that is too slow, however steadily its bytes drip. `head_s` is set for the process."""
+    """Closes a connection that is too slow, however steadily its bytes drip, and refuses the requests of those beyond a bound.
+
+    `head_s` and `max_connections` are set for the process.
+    """
 
     head_s: ClassVar[float] = 10.0
+    max_connections: ClassVar[int] = 1_500
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
@@ -25,6 +33,12 @@ class PatientProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._look()
+
+    def handle_events(self) -> None:
+        # A task may outlive its connection.
+        at_work = max(len(self.connections), len(self.tasks))
+        self.app = too_many_connections if at_work > self.max_connections else self.config.loaded_app
+        super().handle_events()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
@@ -45,3 +59,10 @@ class PatientProtocol(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+async def too_many_connections(scope: Scope, receive: Receive, send: Send) -> None:
+    """The answer to every request beyond the bound; nothing of its body is read."""
+    refused = problems.overloaded("there are too many connections; try again")
+    refused.headers["Connection"] = "close"
+    await problems.answer(refused)(scope, receive, send)

@@ -30,7 +30,7 @@ def serve(config: Config) -> None:
     http = config.http
     listening, where = _listen(config)
     server: uvicorn.Server | None = None
-    PatientProtocol.head_s = http.header_timeout_s
+    PatientProtocol.head_s, PatientProtocol.max_connections = http.header_timeout_s, http.max_connections
     app = make_app(config, leaving=lambda: server is not None and server.should_exit)
     server = uvicorn.Server(
         uvicorn.Config(
@@ -45,7 +45,6 @@ def serve(config: Config) -> None:
             proxy_headers=False,  # a header must not choose whose failures are counted
             timeout_keep_alive=http.keep_alive_s,
             timeout_graceful_shutdown=LEAVE_S,
-            limit_concurrency=http.max_connections,
             h11_max_incomplete_event_size=HEAD_BYTES,
             backlog=BACKLOG,
         )

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A hook for coding agents that run shell commands in the background: such a command is run by `wake exec`, which reports its end.
 
-It speaks the hook protocol of Claude Code (`PreToolUse`, matcher `Bash`): a JSON document on stdin, another on stdout.
+A JSON document on stdin, another on stdout, in a form that is meant for `PreToolUse` hooks of Claude Code (matcher `Bash`) and was not
+tried with it: look whether your agent sends and takes just that.
 
     {"hooks": {"PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "/path/to/wake_background.py"}]}]}}
 

@@ -1,7 +1,7 @@
 // Reports finished commands to the Wake Dispatcher from Node. No dependencies, Node 18 or newer; types in wake-client.d.mts.
 //
 //     import { WakeClient } from "./wake-client.mjs";
-//     const wake = new WakeClient({ url: "http://127.0.0.1:8377", token: process.env.WAKE_TOKEN, spool: "wake-spool" });
+//     const wake = new WakeClient({ url: "http://127.0.0.1:8377", token: process.env.WAKE_INGRESS_TOKEN, spool: "wake-spool" });
 //     await wake.report({ session_key: "agent:ops:main", exit_code: 0, output: "40 passed" });
 //
 // `report` returns when the completion is safe: accepted by the dispatcher, or on disk in the spool, which `flush` and every later
@@ -55,7 +55,7 @@ export class WakeClient {
     return { completion_id: whole.completion_id, state: "spooled" };
   }
 
-  /** Sends what lies in the spool, oldest first, until one cannot be sent. Says how many were accepted and how many are left. */
+  /** Sends what lies in the spool, oldest first, until nothing can be sent; what the token does not cover waits for another one. Says how many were accepted and how many are left. */
   async flush() {
     let sent = 0;
     const files = this.#spooled();
@@ -107,6 +107,7 @@ export class WakeClient {
       rmSync(file, { force: true });
       return "accepted";
     }
+    if (response.status === 403) return "forbidden"; // for the agent of this one; a token that covers it may come
     if (!REFUSED.has(response.status)) return "later";
     mkdirSync(join(this.#spool, "refused"), { recursive: true, mode: 0o700 });
     renameSync(file, join(this.#spool, "refused", file.split(/[\\/]/).pop()));

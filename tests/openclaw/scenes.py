@@ -77,7 +77,35 @@ def late(stage: Stage, wait_s: float = 40.0) -> Row:
     (turn,) = all_told(stage, since, "late", 1)
     found = re.search(r"ended-(\d+\.\d+)", turn.last_user)
     assert found
-    return Row(f"a completion {wait_s:g} s after a turn", f"model asked {turn.at_s - float(found[1]):.1f} s after the command's end")
+    parts = _parts(stage.dispatcher, "build", float(found[1]), turn.at_s)
+    return Row(
+        f"a completion {wait_s:g} s after a turn", f"{parts} (asked without us, right afterwards: {_straight_s(stage, 'build'):.1f} s)"
+    )
+
+
+def _straight_s(stage: Stage, agent: str) -> float:
+    """From a request that goes straight to the gateway until it asks the model: what no dispatcher can make faster."""
+    began_s = time.time()
+    stage.gateway.ask(agent, "please say nothing")
+    return stage.model.turns_with("please say nothing")[0].at_s - began_s
+
+
+def _parts(dispatcher: Dispatcher, agent: str, ended_s: float, asked_s: float) -> str:
+    """Where the time went between the end of an agent's only command and the question to the model; all clocks are this machine's."""
+    ledger = dispatcher.store.ledger
+    (completion,) = dispatcher.store.client.hkeys(dispatcher.store.keys.agent("agents", agent)["fates"])
+    where = ledger.where(completion)
+    assert where
+    assert where.accepted_at_ms
+    accepted_s = where.accepted_at_ms / 1000
+    marks = [(record["what"], record["at"] / 1000) for record in ledger.records(agent) if record["what"] in ("begun", "busy")]
+    begun = [at_s for what, at_s in marks if what == "begun" and at_s < asked_s]
+    busy = len(begun) - 1
+    waited = f", {begun[-1] - begun[0]:.1f} s until the gateway was no longer busy ({busy} answer(s) of that kind)" if busy else ""
+    return (
+        f"model asked {asked_s - ended_s:.1f} s after the command's end: {accepted_s - ended_s:.1f} s until the report was accepted, "
+        f"{begun[0] - accepted_s:.1f} s until the gateway was asked{waited}, {asked_s - begun[-1]:.1f} s until it asked the model"
+    )
 
 
 def worker_killed(stage: Stage) -> Row:

@@ -131,10 +131,14 @@ class Gateway:
     def start(self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Worker:
         """`python -m workers <words>`, from a folder that is not the repository. Not yet ready."""
         log = self.folder / f"{len(self.workers)}-{'-'.join(words).replace('/', '_')}.log"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("WAKE_")}
-        worker = Worker(words, log, cwd or self.folder, inherited | self.env | {"PYTHONPATH": str(ROOT)} | (env or {}))
+        worker = Worker(words, log, cwd or self.folder, self.process_env() | (env or {}))
         self.workers.append(worker)
         return worker
+
+    def process_env(self) -> dict[str, str]:
+        """The environment of a process of this gateway: its configuration, and nothing else of ours."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("WAKE_")}
+        return inherited | self.env | {"PYTHONPATH": str(ROOT)}
 
     def start_router(self) -> Worker:
         return self.start("worker", "--route")

@@ -57,7 +57,10 @@ class Ingress:
         self.keys.write_text(new_key())
         self.config: Config = load(folder / "wake.toml", {"WAKE_REDIS_URL": url})
         self.store: Store = open_store(self.config, url)
-        self.process = Worker(["web", *words], folder / "web.log", folder, environment(url))
+        variables = environment(url)
+        if "socket_timeout_ms" in toml:
+            del variables["WAKE_REDIS_SOCKET_TIMEOUT_MS"]  # it would win
+        self.process = Worker(["web", *words], folder / "web.log", folder, variables)
 
     def ready(self) -> Ingress:
         """Waits until it listens."""
@@ -110,6 +113,17 @@ class Ingress:
 
     def get(self, completion_id: str, query: str = "", **more: Any) -> Answer:
         return self.ask("GET", f"/v1/completions/{completion_id}{query}", **more)
+
+    def accepted(self, count: int = 1) -> list[dict[str, Any]]:
+        """What was accepted and not yet routed, oldest first, once there are so many; without the tokens."""
+        found: list[dict[str, Any]] = []
+
+        def are_there() -> bool:
+            found[:] = [json.loads(fields["body"]) for _, fields in self.store.client.xrange(self.store.keys.inbox["stream"])]
+            return len(found) >= count
+
+        wait_until(are_there, PATIENCE_S, f"{count} completions are accepted")
+        return [{name: value for name, value in said.items() if name != "token"} for said in found]
 
     def route(self) -> dict[str, int]:
         """What a router does."""

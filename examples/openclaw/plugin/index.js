@@ -1,5 +1,6 @@
 // Wraps every background exec of every agent, so that its end is written down the moment it ends, and sends what was written.
 // Nothing in here can fail an exec: what cannot be wrapped runs as it is.
+import { createHash } from "node:crypto";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -28,7 +29,7 @@ export default {
         const runId = event.runId ?? ctx.runId;
         const toolCallId = event.toolCallId ?? ctx.toolCallId;
         if (!ctx.sessionKey || !runId || !toolCallId) return undefined;
-        const report = { completion_id: `${runId}:${toolCallId}`, session_key: ctx.sessionKey, run_id: runId, command: params.command };
+        const report = { completion_id: idOf(`${runId}:${toolCallId}`), session_key: ctx.sessionKey, run_id: runId, command: params.command };
         return { params: { ...params, command: wrapped(params.command, report, { ...place, here: api.rootDir ?? HERE, pty: params.pty === true }) } };
       },
       { matcher: ["exec"] },
@@ -47,3 +48,8 @@ export default {
     });
   },
 };
+
+/** What the dispatcher takes as an id; providers make up tool call ids of any length. */
+function idOf(text) {
+  return /^[\x21-\x7e]{1,200}$/.test(text) ? text : createHash("sha256").update(text).digest("hex");
+}

@@ -1,6 +1,6 @@
 // Sends the reports of a spool and deletes each that was accepted. Any number of these may run at once: a report that two send is
 // accepted once, by its completion id.
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
@@ -8,12 +8,13 @@ const TIMEOUT_MS = 10_000;
 // What is refused for what it is would be refused again; it is set aside in `refused/`. Anything else stays and is sent again.
 const REFUSED = new Set([400, 409, 413, 415, 422]);
 
-/** The completion in a spool file, as the dispatcher wants it. */
-export function completionIn(bytes) {
+/** The completion in a spool file that was written at that time, as the dispatcher wants it. */
+export function completionIn(bytes, writtenAtMs) {
   const first = bytes.indexOf(10);
   const second = bytes.indexOf(10, first + 1);
-  const [code, seconds] = bytes.toString("utf8", first + 1, second).split(" ").map(Number);
-  return { ...JSON.parse(bytes.toString("utf8", 0, first)), exit_code: code, finished_at: seconds, output: bytes.toString("utf8", second + 1) };
+  const said = JSON.parse(bytes.toString("utf8", 0, first));
+  const code = Number(bytes.toString("utf8", first + 1, second));
+  return { ...said, exit_code: code, finished_at: writtenAtMs / 1000, output: bytes.toString("utf8", second + 1) };
 }
 
 /** How many were accepted and how many are left. Never throws because of one report. */
@@ -31,7 +32,7 @@ export async function sendAll({ spool, url, tokenFile }) {
     const file = join(spool, name);
     let body;
     try {
-      body = JSON.stringify(completionIn(readFileSync(file)));
+      body = JSON.stringify(completionIn(readFileSync(file), statSync(file).mtimeMs));
     } catch (error) {
       if (error.code !== "ENOENT") setAside(spool, name); // ENOENT: another sender was faster
       continue;
@@ -50,9 +51,9 @@ export async function sendAll({ spool, url, tokenFile }) {
       sent += 1;
     } else if (REFUSED.has(status)) {
       setAside(spool, name);
-    } else {
+    } else if (status !== 403) {
       break; // full, closed to us, or ill: later
-    }
+    } // 403: the token does not cover this one's agent, which says nothing about the others; it waits for a token that does
   }
   return { sent, left: names.length - sent };
 }

@@ -72,6 +72,23 @@ def test_a_body_that_nobody_wants_is_not_waited_for(start: Callable[..., Ingress
         wait_until(lambda: cut_off(slow), PATIENCE_S, "the rest is not waited for", every_s=0.1)
 
 
+def test_connections_beyond_the_bound_are_refused_like_anything_else(start: Callable[..., Ingress]) -> None:
+    """A problem with a time to come again; those within the bound are served meanwhile, and a place that is free is taken."""
+    ingress = start("max_connections = 2\nheader_timeout_s = 60\nkeep_alive_s = 60").ready()
+    served = [ingress.connection() for _ in range(2)]
+    for connection in served:
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().read() == b'{"status":"alive"}'
+    answer = ingress.post("completions", ONE)
+    assert (answer.status, problem(answer), answer.headers["retry-after"]) == (503, "overloaded", "1")
+    assert answer.headers["connection"] == "close"
+    served[0].request("GET", "/healthz")
+    assert served[0].getresponse().read() == b'{"status":"alive"}'
+    served[0].close()
+    wait_until(lambda: ingress.post("completions", ONE).status == 202, PATIENCE_S, "the free place is taken")
+    served[1].close()
+
+
 def test_a_full_inbox_says_when_to_come_again(start: Callable[..., Ingress]) -> None:
     ingress = start("", AGENTS + "[bounds]\nmax_inbox = 1\n").ready()
     assert ingress.ask("GET", "/readyz").status == 200
