@@ -8,11 +8,11 @@
 -- INCLUDE now fence due lane batch record snapshot
 local now, us = slot_now(K, tonumber(A.now))
 local home = redis.call('HGET', K.homes, A.agent)
-if not home and redis.call('HEXISTS', K.ticks, A.agent) == 0 then return { 'EMPTY' } end
+local lease = read_lease(K)
+if not home and lease.holder == '' and redis.call('HEXISTS', K.ticks, A.agent) == 0 then return { 'EMPTY' } end
 local pool = home and string.match(home, '^(%S+)') or A.pool
 if pool ~= A.pool then return { 'FOREIGN', pool } end
 redis.call('HDEL', K.bell, A.agent)
-local lease = read_lease(K)
 local again = lease.holder == A.holder and lease.nonce == A.nonce and lease.batch == ''
 if not again and held_until(K, lease, now) > now then
   derive(K, A.agent, now, lease)

@@ -8,7 +8,7 @@ from dispatcher.core.models import Lease
 from dispatcher.core.snapshot import Tick
 from dispatcher.heartbeat import tick_wake
 from dispatcher.store.cadences import TickChange
-from dispatcher.store.mailbox import Leased
+from dispatcher.store.mailbox import Leased, NotLeased
 from dispatcher.store.scripts import Reply
 from tests.support.store import AGENT, HOUR_MS, MAIN, POOL, T0, Rig, ids
 
@@ -160,3 +160,18 @@ def test_a_tick_is_rung_when_it_is_due_and_again_when_nobody_answers(rig: Rig) -
     rig.now_ms += 1
     assert rig.sweep() == (2000, [AGENT])
     assert rig.sweep() == (2000, [])
+
+
+def test_a_tick_that_is_taken_away_under_the_lease_leaves_no_lease_behind(rig: Rig) -> None:
+    """The agent never had a wake, so nothing but the lease says that it is there; the holder asks again, and so does the next one."""
+    lease = ticking(rig).lease
+    assert rig.cadences.change_all(POOL, [TickChange(AGENT, DUE, None)])[0].status == "SET"
+    other = rig.acquire("h2")
+    assert isinstance(other, NotLeased)
+    assert other.status == "LEASE_HELD"
+    rig.now_ms += rig.limits.claim_ms
+    late = rig.acquire("h2")
+    assert isinstance(late, NotLeased)
+    assert late.status == "EMPTY"
+    assert rig.due_ms() is None
+    assert rig.mailbox.renew_all([(lease, "none")]) == ["STALE_TOKEN"]
