@@ -75,9 +75,9 @@ def test_router_and_worker_live_on_without_their_server(gateway: Gateway) -> Non
     gateway.server.kill()
 
     def last_round(pid: int) -> float:
-        """When the loop of this process last came round, as its file tells; monotonic."""
-        (path,) = (gateway.config.data_dir / "alive").glob(f"*.{pid}.*.json")
-        return float(json.loads(path.read_text())["at_s"])
+        """When the loop of this process last came round, as its file tells; monotonic. 0 before the first time."""
+        paths = list((gateway.config.data_dir / "alive").glob(f"*.{pid}.*.json"))
+        return float(json.loads(paths[0].read_text())["at_s"]) if paths else 0.0
 
     for process in (router, worker):
         before = last_round(process.pid)
