@@ -26,8 +26,8 @@ def shared_ingress(server: Server, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def ingress(shared_ingress: Ingress, redis_client: redis.Redis) -> Ingress:
-    """On an empty store."""
-    assert redis_client.dbsize() == 0
+    """On an empty store; a reporter of the test before may still deliver, as it should."""
+    redis_client.flushall()
     shared_ingress.bells.rung.clear()
     return shared_ingress
 
