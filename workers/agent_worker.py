@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from dispatcher.config import Config
@@ -114,7 +115,7 @@ class AgentWorker:
         lease, mailbox = held.lease, self._store.mailbox
         step: Callable[[], Ended]
         if isinstance(result, Cancelled):
-            step = lambda: mailbox.park(lease, batch.batch_id, "handed-back", 0, result.reason)  # noqa: E731  # bound to this outcome
+            step = partial(mailbox.park, lease, batch.batch_id, "handed-back", 0, result.reason)
         else:
             step = self._beats.ending(lease, batch, result, random.random())
         while True:

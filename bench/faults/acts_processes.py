@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from bench.faults.site import FLEET, FORKED, THREADED, Load, Site
+from tests.support.gateway import Worker
 
 SETTLE_S = 0.3  # between two kills of the same kind
 
@@ -58,8 +59,7 @@ def kill_producers(site: Site, load: Load, times: int) -> int:
     """The producer while it reports; the next one goes on where the receipts end."""
     done = 0
     while done < times and load.process.poll() is None:
-        before = load.accepted
-        site.wait(lambda: load.accepted > before or load.process.poll() is not None, "the producer reports")  # noqa: B023  asked in this turn only
+        _await_report(site, load, load.accepted)
         if load.process.poll() is None:
             site.kill_producer(load)
             done += 1
@@ -69,40 +69,47 @@ def kill_producers(site: Site, load: Load, times: int) -> int:
 def kill_supervisors(site: Site, _: Load, times: int) -> int:
     """`wake up` beside the others; its router and workers drain and end without it."""
     for _number in range(times):
-        up = site.gateway.start("up")
-        site.wait(lambda: "ready: router" in up.said(), "`wake up` is ready")  # noqa: B023  asked in this turn only
-        children = [int(pid) for path in Path(f"/proc/{up.pid}/task").glob("*/children") for pid in path.read_text().split()]
-        site.kill("supervisor", up.pid)
-        up.process.wait()
-        site.wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "what it supervised has ended")  # noqa: B023  asked in this turn only
+        _kill_supervisor(site)
     return times
+
+
+def _kill_supervisor(site: Site) -> None:
+    up = site.gateway.start("up")
+    site.wait(lambda: "ready: router" in up.said(), "`wake up` is ready")
+    children = [int(pid) for path in Path(f"/proc/{up.pid}/task").glob("*/children") for pid in path.read_text().split()]
+    site.kill("supervisor", up.pid)
+    up.process.wait()
+    site.wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "what it supervised has ended")
 
 
 def stop_beyond_the_lease(site: Site, _: Load, times: int) -> int:
     """SIGSTOP in the middle of a heartbeat, SIGCONT when another worker has taken over."""
-    ttl_s = site.lease["ttl_ms"] / 1000
     for _number in range(times):
-        agent = site.random.choice(sorted(THREADED))
-        site.turns_last(ttl_s + 30, agent)
-        long: list[tuple[int, str]] = []
-
-        def begun() -> bool:
-            now = time.monotonic()
-            long[:] = [(t.parent, t.batch_id) for t in site.running() if t.agent == agent and now - t.started > 0.5]  # noqa: B023  asked in this turn only
-            return bool(long)  # noqa: B023  asked in this turn only
-
-        site.wait(begun, f"{agent} is in the middle of a long turn")
-        site.turns_last(0.25, agent)
-        (holder, batch), stopped = long[0], time.monotonic()
-        os.kill(holder, signal.SIGSTOP)
-        site.stops[holder] = stopped
-        site.wait(
-            lambda: any(t.batch_id == batch and t.started > stopped for t in site.turns()),  # noqa: B023  asked in this turn only
-            "another worker has taken over",
-            4 * ttl_s + 30,  # where the machine is so slow that slots go unswept for a second, each gap grants the lease one more ttl
-        )
-        os.kill(holder, signal.SIGCONT)
+        _stop_one(site, site.random.choice(sorted(THREADED)))
     return times
+
+
+def _stop_one(site: Site, agent: str) -> None:
+    ttl_s = site.lease["ttl_ms"] / 1000
+    site.turns_last(ttl_s + 30, agent)
+    long: list[tuple[int, str]] = []
+
+    def begun() -> bool:
+        now = time.monotonic()
+        long[:] = [(t.parent, t.batch_id) for t in site.running() if t.agent == agent and now - t.started > 0.5]
+        return bool(long)
+
+    site.wait(begun, f"{agent} is in the middle of a long turn")
+    site.turns_last(0.25, agent)
+    (holder, batch), stopped = long[0], time.monotonic()
+    os.kill(holder, signal.SIGSTOP)
+    site.stops[holder] = stopped
+    site.wait(
+        lambda: any(t.batch_id == batch and t.started > stopped for t in site.turns()),
+        "another worker has taken over",
+        4 * ttl_s + 30,  # where the machine is so slow that slots go unswept for a second, each gap grants the lease one more ttl
+    )
+    os.kill(holder, signal.SIGCONT)
 
 
 def roll_everything(site: Site, _: Load, times: int) -> int:
@@ -110,15 +117,19 @@ def roll_everything(site: Site, _: Load, times: int) -> int:
     done = 0
     for _number in range(times):
         for kind, worker in [(k, w) for k, w in site.members if w.alive]:
-            site.ready(site.start(kind))
-            worker.signal(signal.SIGTERM)
-            site.wait(lambda: not worker.alive, f"{worker.log.name} has drained")  # noqa: B023  asked in this turn only
-            if worker.process.returncode:
-                raise AssertionError(f"{worker.log.name} ended with {worker.process.returncode}")
+            _roll_one(site, kind, worker)
             done += 1
         site.server.restart()
         site.ready()
     return done + times
+
+
+def _roll_one(site: Site, kind: str, worker: Worker) -> None:
+    site.ready(site.start(kind))
+    worker.signal(signal.SIGTERM)
+    site.wait(lambda: not worker.alive, f"{worker.log.name} has drained")
+    if worker.process.returncode:
+        raise AssertionError(f"{worker.log.name} ended with {worker.process.returncode}")
 
 
 def replace_fleet(site: Site) -> None:
@@ -130,6 +141,10 @@ def replace_fleet(site: Site) -> None:
     for worker in old:
         worker.signal(signal.SIGTERM)
     site.wait(lambda: not any(worker.alive for worker in old), "the old ones have drained")
+
+
+def _await_report(site: Site, load: Load, before: int) -> None:
+    site.wait(lambda: load.accepted > before or load.process.poll() is not None, "the producer reports")
 
 
 def _two_present(site: Site, kind: str) -> None:

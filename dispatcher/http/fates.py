@@ -60,14 +60,17 @@ class Waiting:
     async def _look(self) -> None:
         while self._waiting:
             await asyncio.sleep(LOOK_S)
-            ids = list(self._waiting)
-            try:
-                found: Sequence[Whereabouts | None] = await self._calls.run(lambda store: store.ledger.where_all(ids))  # noqa: B023  run at once
-            except WakeError as error:  # the server is away, or all threads are busy: each request has a time of its own
-                log.debug("http: %s", error)
-                found = ()
-            over = {i for i, where in zip(ids, found, strict=False) if where is None or where.fate in FINAL}
+            over = await self._over(list(self._waiting))
             for completion_id in list(self._waiting) if self._leaving() else over:
                 for future in self._waiting.pop(completion_id, set()):
                     if not future.done():
                         future.set_result(None)
+
+    async def _over(self, ids: Sequence[str]) -> set[str]:
+        """Which need no further look. None while the server is away, or all threads are busy: each request has a time of its own."""
+        try:
+            found = await self._calls.run(lambda store: store.ledger.where_all(ids))
+        except WakeError as error:
+            log.debug("http: %s", error)
+            return set()
+        return {i for i, where in zip(ids, found, strict=True) if where is None or where.fate in FINAL}

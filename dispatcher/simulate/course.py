@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from random import Random
 
@@ -119,7 +120,7 @@ def _break(engine: Engine, store: Store, config: Config, plan: Plan) -> None:
         at_ms, killed = plan.start_ms + crash.at, crash.how == "killed"
         if not killed:
             engine.watch_closely(max(plan.start_ms, at_ms - 2 * ttl_ms - 2_000), at_ms + 3 * ttl_ms)
-        engine.at(at_ms, lambda crash=crash, killed=killed: engine.lose(crash.covers, noticed=killed))  # type: ignore[misc]  # mypy infers no default
+        engine.at(at_ms, partial(engine.lose, crash.covers, noticed=killed))
     for outage in plan.outages:
         engine.at(plan.start_ms + outage.at, engine.leave)
         engine.at(plan.start_ms + outage.at + outage.lasts, engine.come_back)

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.sources import ROOT, files, imports, name, python_files, tree
+from tests.support.sources import ROOT, every_file, files, imports, name, python_files, tree
 
 ALL = ("dispatcher", "workers", "tests", "bench")
 MAX_LINES = 300
+MAX_BYTES = 500_000
+STRAYS = {".whl", ".gz", ".zip", ".log", ".rdb", ".aof", ".orig", ".rej", ".bak"}
 VAGUE = {"util", "utils", "common", "manager", "helper", "helpers", "misc"}
 # Put together, so that this file does not contain what it looks for.
 PLACES = [
@@ -34,6 +36,12 @@ def each(paths: list[Path]) -> pytest.MarkDecorator:
 def test_a_file_has_one_job_and_stays_short(path: Path) -> None:
     lines = len(path.read_text("utf-8").splitlines())
     assert lines < MAX_LINES, f"{name(path)} has {lines} lines: split it by job"
+
+
+def test_no_download_log_or_dump_lies_among_the_sources() -> None:
+    """Committed once by mistake, it is in every clone for ever."""
+    found = [name(path) for path in every_file() if path.suffix in STRAYS or path.stat().st_size > MAX_BYTES]
+    assert not found
 
 
 @each(python_files(*ALL))

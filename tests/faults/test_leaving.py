@@ -79,9 +79,11 @@ def test_router_and_worker_live_on_without_their_server(gateway: Gateway) -> Non
         paths = list((gateway.config.data_dir / "alive").glob(f"*.{pid}.*.json"))
         return float(json.loads(paths[0].read_text())["at_s"]) if paths else 0.0
 
+    def await_round(process: Worker, after_s: float) -> None:
+        wait_until(lambda: last_round(process.pid) > after_s, PATIENCE_S, f"{process.log.name} goes round")
+
     for process in (router, worker):
-        before = last_round(process.pid)
-        wait_until(lambda: last_round(process.pid) > before, PATIENCE_S, f"{process.log.name} goes round")  # noqa: B023  asked in this turn only
+        await_round(process, last_round(process.pid))
     assert {beat.pid for beat in beats(gateway.config.data_dir, host_name())} == {router.pid, worker.pid}
     assert (router.alive, worker.alive) == (True, True)
 

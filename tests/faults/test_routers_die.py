@@ -25,13 +25,17 @@ def test_a_router_killed_between_deposit_and_acknowledgement(gateway: Gateway) -
             sent += fresh
         before = deposits(gateway)
         doomed = gateway.start_router()
-        wait_until(lambda: deposits(gateway) > before, PATIENCE_S, "the first deposits", every_s=0.001)  # noqa: B023  asked in this turn only
+        await_deposits(gateway, before)
         doomed.kill()
         caught += gateway.store.ledger.inbox_depth() > 0
     gateway.start_router()
     gateway.quiet(accepted=len(sent), settled=len(sent), dead=0)
     assert_each_once(gateway.beats(), sent)
     assert_one_at_a_time(gateway.beats())
+
+
+def await_deposits(gateway: Gateway, before: int) -> None:
+    wait_until(lambda: deposits(gateway) > before, PATIENCE_S, "the first deposits", every_s=0.001)
 
 
 def deposits(gateway: Gateway) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def load(gateway: Gateway, turn: int) -> list[str]:
     sent: list[str] = []
     for agent_id in AGENTS:
         fresh = ids(f"{agent_id}.{turn}", 5)
-        wait_until(lambda: submitted(gateway, agent_id, fresh), PATIENCE_S, "the completions are accepted")  # noqa: B023  asked in this turn only
+        wait_until(partial(submitted, gateway, agent_id, fresh), PATIENCE_S, "the completions are accepted")
         sent += fresh
     return sent
 

@@ -40,6 +40,9 @@ class Embedded(Gateway):
                 found["router" if b"--route" in words else "worker" if b"--pool" in words else "server"] = pid
         return found
 
+    def await_new(self, supervisor: Worker, what: str, old_pid: int) -> None:
+        wait_until(lambda: self.children(supervisor).get(what) not in (None, old_pid), PATIENCE_S, f"a new {what} runs")
+
     def reachable(self) -> bool:
         try:
             return bool(self.store.ledger.now_ms())
@@ -87,11 +90,7 @@ def test_what_dies_is_started_again(embedded: Embedded) -> None:
             embedded.quiet(accepted=len(sent), settled=len(sent))
             synced(embedded)
         os.kill(before[victim], signal.SIGKILL)
-        wait_until(
-            lambda: embedded.children(supervisor).get(victim) not in (None, before[victim]),  # noqa: B023  asked in this turn only
-            PATIENCE_S,
-            f"a new {victim} runs",
-        )
+        embedded.await_new(supervisor, victim, before[victim])
         wait_until(embedded.reachable, PATIENCE_S, "the server answers")
         embedded.quiet(accepted=len(sent), settled=len(sent))
     after = embedded.children(supervisor)

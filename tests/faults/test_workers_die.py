@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.support.beats import Beat, assert_each_once, assert_one_at_a_time
 from tests.support.gates import wait_until
-from tests.support.gateway import PATIENCE_S, Gateway, ids
+from tests.support.gateway import PATIENCE_S, Gateway, Worker, ids
 from tests.support.requests import pid_in, wait_gone
 
 Record = Callable[[str, object], None]
@@ -152,6 +153,10 @@ def test_a_leaving_worker_hands_back_what_takes_too_long(gateway: Gateway, pool_
 
 
 @pytest.mark.slow
+def runs_in(gateway: Gateway, worker: Worker) -> bool:
+    return any(beat.ended is None and beat.parent == worker.pid for beat in gateway.beats())
+
+
 def test_workers_that_are_killed_again_and_again_lose_nothing(gateway: Gateway) -> None:
     """A storm of SIGKILL under load: every completion in one batch, tokens grow, the books balance."""
     gateway.configure(agents={f"a{n}": {} for n in range(8)}, defaults={"max_deliveries": 1000})
@@ -167,7 +172,7 @@ def test_workers_that_are_killed_again_and_again_lose_nothing(gateway: Gateway) 
             fresh = ids(f"a{n}.{storm}", 5)
             gateway.submit(*fresh, session=f"agent:a{n}:main")
             sent += fresh
-        wait_until(lambda: any(b.ended is None and b.parent == doomed.pid for b in gateway.beats()), PATIENCE_S, "a heartbeat runs")  # noqa: B023  asked in this turn only
+        wait_until(partial(runs_in, gateway, doomed), PATIENCE_S, "a heartbeat runs")
         doomed.kill()
     gateway.start_worker()
     gateway.quiet(accepted=len(sent), settled=len(sent))

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from dispatcher.embedded import server_binary
@@ -69,7 +70,7 @@ class Composed:
         started = [self.start(name) for _ in range(service(name, self.variables).replicas)]
         if healthy:
             for container in started:
-                wait_until(lambda: self.healthy(container), PATIENCE_S, f"{name} is healthy", every_s=0.2)  # noqa: B023  asked in this turn only
+                wait_until(partial(self.healthy, container), PATIENCE_S, f"{name} is healthy", every_s=0.2)
         return started
 
     def start(self, name: str) -> Container:

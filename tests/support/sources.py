@@ -15,10 +15,15 @@ NOT_OURS = {".git", ".venv", ".wake", "build", "dist", "node_modules"}
 
 
 @cache
+def every_file() -> tuple[Path, ...]:
+    """All that is ours, pictures too: no environment, no cache, nothing that starts with a dot but .ci and .gitignore."""
+    return tuple(sorted(p for p in ROOT.rglob("*") if _is_ours(p.relative_to(ROOT)) and p.is_file()))
+
+
+@cache
 def files() -> tuple[Path, ...]:
-    """Every text file that is ours: no environment, no cache, nothing that starts with a dot but .ci and .gitignore."""
-    found = (p for p in ROOT.rglob("*") if p.is_file() and p.suffix in TEXT)
-    return tuple(sorted(p for p in found if _is_ours(p.relative_to(ROOT))))
+    """Every text file that is ours."""
+    return tuple(p for p in every_file() if p.suffix in TEXT)
 
 
 def _is_ours(path: Path) -> bool:

@@ -38,6 +38,9 @@ class Fleet(Gateway):
         self.submit("later")
         return child
 
+    def await_deposits(self, agents: Iterable[str], more_than: int) -> None:
+        wait_until(lambda: self.deposits(agents) > more_than, PATIENCE_S, "the first deposits", every_s=0.001)
+
     def deposits(self, agents: Iterable[str]) -> int:
         """Completions that have a fate with their agent."""
         pipe = self.store.client.pipeline(transaction=False)

@@ -9,8 +9,7 @@ from pytest_celery import CeleryTestSetup, CeleryTestWorker
 
 from tests.acceptance.celery.fleet import AGENTS, ROUTER, Fleet, exit_code, process_of
 from tests.support.beats import Beat, assert_each_once, assert_one_at_a_time
-from tests.support.gates import wait_until
-from tests.support.gateway import PATIENCE_S, ids
+from tests.support.gateway import ids
 from tests.support.requests import wait_gone
 
 TWO = pytest.mark.parametrize("processes", [(ROUTER, AGENTS, AGENTS)])
@@ -104,7 +103,7 @@ def test_a_router_killed_between_deposit_and_acknowledgement(celery_setup: Celer
             fresh = ids(f"{agent_id}.{turn}", 100)
             fleet.submit(*fresh, session=f"agent:{agent_id}:main")
             sent += fresh
-        wait_until(lambda: fleet.deposits(HANDFUL) > len(sent) - 500, PATIENCE_S, "the first deposits", every_s=0.001)  # noqa: B023  asked in this turn only
+        fleet.await_deposits(HANDFUL, len(sent) - 500)
         router.kill()
         caught += fleet.store.ledger.inbox_depth() > 0
         router.restart()

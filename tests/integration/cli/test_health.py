@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -16,27 +14,12 @@ from dispatcher.names import host_name
 from dispatcher.pulse import Pulse, beats
 from dispatcher.routing import Router
 from dispatcher.store.keys import Keys
-from dispatcher.store.presence import PresenceLine
 from tests.support.exec_process import environment
-from tests.support.gates import wait_until
-from tests.support.wake_cli import TOML, WakeCli
+from tests.support.wake_cli import TOML, WakeCli, present
 
 
 def holder(role: str, serves: str, host: str | None = None, pid: int | None = None) -> str:
     return f"{role}.{serves}.{host or host_name()}.{pid or os.getpid()}.ab"
-
-
-@contextmanager
-def present(wake: WakeCli, *holders: str) -> Iterator[None]:
-    lines = [PresenceLine(wake.store, name) for name in holders]
-    for line in lines:
-        line.connect()
-    try:
-        yield
-    finally:
-        for line in lines:
-            line.close()
-        wait_until(lambda: not set(holders) & set(wake.store.ledger.presences()), 60, "they are gone")
 
 
 def beating(wake: WakeCli, *holders: str) -> None:
