@@ -16,11 +16,11 @@ from dispatcher.config import Config, rules_of
 from dispatcher.core import session_key
 from dispatcher.core.coalesce import merged
 from dispatcher.core.models import Batch, Intent, Lease, Lineage, Outcome, Source, Wake, tail_of
-from dispatcher.core.policy import BuryParked, BuryTarget, Decision, Defer, RunParked, RunTarget, SetTick, admission, decide, no_place
+from dispatcher.core.policy import BuryParked, BuryTarget, Defer, RunParked, RunTarget, SetTick, admission, decide, no_place
 from dispatcher.core.rules import DEAD_LETTERS_FULL, Rules
 from dispatcher.core.sequel import Bury, Dissolve, Retry, Settle, Wait, avoidable, sequel
 from dispatcher.core.snapshot import Deferral, Snapshot
-from dispatcher.store.cadences import TickChange
+from dispatcher.store.cadences import TickChange, Ticked
 from dispatcher.store.mailbox import Begun, Ended, Leased
 from dispatcher.store.opened import Store
 
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 MAX_DECISIONS = 10
 NOTE_BYTES = 2_000  # of what a runner printed, kept in the ledger
 FULL_WAIT_MS = 60_000
+Act = RunTarget | RunParked | BuryTarget | BuryParked | Defer
 T = TypeVar("T")
 
 
@@ -72,25 +73,29 @@ class Heartbeats:
     def begin(self, agent_id: str, nonce: str, on_lease: Callable[[Lease], object] = lambda _lease: None) -> Started | NotStarted:
         """Does what is due for this agent now, up to the begin of at most one batch. Raises StoreUnavailable."""
         rules = rules_of(self._config, agent_id)
+        held: Leased | None = None
         for _ in range(MAX_DECISIONS):
-            acquired = self._insist(partial(self._store.mailbox.acquire, agent_id, self._pool, self._holder, nonce), self._claim_s)
-            if not isinstance(acquired, Leased):
-                return NotStarted(acquired.status.lower().replace("_", "-"), acquired.detail)
-            on_lease(acquired.lease)
-            done = self._act(acquired.lease, acquired.snapshot, decide(acquired.snapshot, rules), rules)
+            if held is None:
+                acquired = self._insist(partial(self._store.mailbox.acquire, agent_id, self._pool, self._holder, nonce), self._claim_s)
+                if not isinstance(acquired, Leased):
+                    return NotStarted(acquired.status.lower().replace("_", "-"), acquired.detail)
+                held = acquired
+                on_lease(held.lease)
+            decision = decide(held.snapshot, rules)
+            if isinstance(decision, SetTick):
+                held = self._tick(held.lease, held.snapshot, decision)
+                continue
+            done = self._act(held.lease, held.snapshot, decision, rules)
             if done is not None:
                 return done
-            # Something changed meanwhile, or the cadence moved on: the same nonce gets the same token, with what is there now.
+            held = None  # something changed meanwhile: the same nonce gets the same token, with what is there now
         return NotStarted("undecided")
 
-    def _act(self, lease: Lease, snapshot: Snapshot, decision: Decision, rules: Rules) -> Started | NotStarted | None:
+    def _act(self, lease: Lease, snapshot: Snapshot, decision: Act, rules: Rules) -> Started | NotStarted | None:
         """What the decision says. None: decide again."""
         match decision:
             case Defer(deferrals):
                 return self._defer(lease, snapshot, deferrals)
-            case SetTick():
-                self._tick(lease, snapshot, decision)
-                return None
             case BuryTarget(session, intents, reason):
                 step = partial(self._store.mailbox.begin, lease, session, intents, rules.max_batch, 0, counts=False)
                 begun = self._insist(step, self._claim_s)
@@ -128,12 +133,14 @@ class Heartbeats:
         why = sorted({f"{d.reason} until {d.until_ms}" for d in deferrals})
         return NotStarted("deferred", "; ".join(why), ring=ended.ring, deferrals=tuple(deferrals))
 
-    def _tick(self, lease: Lease, snapshot: Snapshot, decision: SetTick) -> None:
+    def _tick(self, lease: Lease, snapshot: Snapshot, decision: SetTick) -> Leased | None:
+        """The cadence moves on; what is there afterwards. None: somebody else moved it, or our answer was lost; acquire tells."""
         agent_id, due = lease.agent_id, snapshot.tick
         key = session_key.main_session(agent_id, self._config.agent(agent_id).main_key)
         wake = tick_wake(agent_id, key, due.next_ms, snapshot.real_ms) if decision.deposit and due else None
         change, configured = TickChange(agent_id, due, decision.tick), self._config.pool_of(agent_id)
-        self._insist(partial(self._store.cadences.move_on, lease, change, wake, key, configured, decision.why), self._claim_s)
+        moved = self._insist(partial(self._store.cadences.move_on, lease, change, wake, key, configured, decision.why), self._claim_s)
+        return Leased(lease, moved.snapshot) if isinstance(moved, Ticked) else None
 
     def _bury(self, lease: Lease, snapshot: Snapshot, batch_id: str, reason: str, *, running: bool) -> NotStarted:
         mailbox = self._store.mailbox

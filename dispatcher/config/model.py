@@ -79,6 +79,9 @@ class Config(Section):
 
         Each layer replaces only the keys that it names. A runner comes with absolute paths. Raises InvalidAddress.
         """
+        known = self._policies.get(agent_id)
+        if known is not None:
+            return known
         agent_id = fold(agent_id)
         if agent_id not in self._policies:
             policy = self.defaults
@@ -111,6 +114,9 @@ class Config(Section):
 
     def pool_of(self, agent_id: str) -> str:
         """The pool of an agent: the one that names its exact id, else the most specific pattern, else `agents`. Raises InvalidAddress."""
+        known = self._pool_names.get(agent_id)
+        if known is not None:
+            return known
         agent_id = fold(agent_id)
         if agent_id not in self._pool_names:
             owners = {selector: name for name, pool in self.pools.items() for selector in pool.agents}

@@ -6,6 +6,7 @@ There is no list of agents, no wildcard and no optional agent anywhere behind it
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
@@ -19,10 +20,11 @@ from dispatcher.core.words import Source as Source
 MAX_OUTPUT_BYTES = 64 * 1024
 MAX_SESSION_KEY_BYTES = 512
 SCHEMA_VERSION = 1
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def _no_control(text: str) -> str:
-    if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in text):
+    if CONTROL.search(text):
         raise ValueError("control characters are not allowed")
     return text
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from dispatcher.core import session_key as keys
 from dispatcher.core.errors import InvalidAddress
-from dispatcher.core.models import MAX_SESSION_KEY_BYTES, Address, DeadReason
+from dispatcher.core.models import CONTROL, MAX_SESSION_KEY_BYTES, Address, DeadReason
 
 Via = Literal["session-key", "binding", "default"]
 
@@ -114,7 +114,7 @@ def _check_text(key: str) -> None:
         raise _refuse(DeadReason.MALFORMED_KEY, key, "not valid Unicode (a lone surrogate); send UTF-8") from error
     if size > MAX_SESSION_KEY_BYTES:
         raise _refuse(DeadReason.TOO_LARGE, key, f"{size} bytes, at most {MAX_SESSION_KEY_BYTES} are allowed; shorten it")
-    if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in key):
+    if CONTROL.search(key):
         raise _refuse(DeadReason.MALFORMED_KEY, key, "control characters are not allowed; remove them")
 
 

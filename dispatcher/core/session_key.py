@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from dispatcher.core.errors import InvalidAddress
 
@@ -15,6 +16,7 @@ DEFAULT_MAIN_KEY = "main"
 SENTINELS = frozenset({"global", "unknown"})
 
 _PREFIX = "agent:"
+_REMEMBERED_CHARS = 512
 # ASCII only: `str.lower` maps the Kelvin sign to `k`, which would fold a foreign spelling into an existing id.
 _AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _SIGNAL_GROUP = re.compile(r"(?:^|:)signal:group:([^:]+)", re.ASCII | re.IGNORECASE)
@@ -53,6 +55,10 @@ def parse(key: str | None) -> ParsedKey | None:
     Length, control characters and encoding are not looked at: `Address` and `resolve` refuse those.
     """
     text = (key or "").strip()
+    return _remembered(text) if len(text) <= _REMEMBERED_CHARS else _parse(text)
+
+
+def _parse(text: str) -> ParsedKey | None:
     if not _has_prefix(text):
         return None
     agent_id, _, rest = text[len(_PREFIX) :].partition(":")
@@ -60,6 +66,9 @@ def parse(key: str | None) -> ParsedKey | None:
         return None
     agent_id, rest = agent_id.lower(), canonical_rest(rest)
     return ParsedKey(agent_id, rest, f"{_PREFIX}{agent_id}:{rest}")
+
+
+_remembered = lru_cache(maxsize=4_096)(_parse)  # one key is parsed several times on its way, and comes again with the next completion
 
 
 def shape(key: str | None) -> Shape:

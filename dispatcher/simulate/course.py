@@ -80,7 +80,7 @@ def plan_of(scenario: Scenario) -> Plan:
 
 def simulate(plan: Plan, config: Config, on_progress: Progress = lambda _ms: None) -> Course:
     """Runs the plan under this configuration. `on_progress` is told the virtual time now and then."""
-    config = simulated(config, everybody=plan.everybody)
+    config = simulated(config, everybody=plan.everybody, unharmed=not (plan.crashes or plan.outages))
     pools = sorted({config.pool_of(agent_id) for agent_id in plan.agents})
     with private_server() as url, private_store(config, url, pools) as (store, caller):
         engine = Engine(store, caller, config, pools, plan.turns(config), plan.start_ms)

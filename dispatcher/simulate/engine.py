@@ -20,6 +20,7 @@ from dispatcher.heartbeat import Heartbeats, NotStarted, Started
 from dispatcher.simulate.history import Beat, History
 from dispatcher.store.direct import DirectCaller
 from dispatcher.store.opened import Store
+from dispatcher.store.scripts import Reply
 from dispatcher.store.sweeping import Sweeping
 
 CLEANUP_MS = 30_000  # what a lease is granted beyond the time limit
@@ -117,7 +118,27 @@ class Engine:
         raise WakeError(f"simulate: the same agents come due again and again at {self.now_ms}; this is a bug, keep the scenario")
 
     def _sweep(self) -> None:
-        self.ring_all(self._sweeping.sweep(self._sweeping.slots, SWEEP_LIMIT, self._sweeping.slots if self._bells else ()).ring)
+        """Rings who is due. The first of them is begun at once if nobody was rung before, and the sweep goes along with its first step."""
+        slots = self._sweeping.slots
+        calls = self._sweeping.sweeps(slots, SWEEP_LIMIT, slots if self._bells else ())
+        first = None if self._bells or self._full else self._first_due()
+        if first is None:
+            self.ring_all(self._sweeping.swept(slots, self._caller.call_all(calls)).ring)
+            return
+
+        def ring_others(replies: list[Reply]) -> None:
+            ring = self._sweeping.swept(slots, replies).ring
+            if ring[:1] != [first]:
+                raise WakeError(f"simulate: the due index said {first} and the sweep {ring[:1]}; this is a bug, keep the scenario")
+            self.ring_all(ring[1:])
+
+        self._caller.call_ahead(calls, ring_others)
+        self._answer(*first)
+
+    def _first_due(self) -> tuple[str, str] | None:
+        """Whom a sweep rings first now."""
+        heads = zip(self._caller.heads, self._sweeping.slots, strict=True)
+        return next(((head[0], pool) for head, (_, pool) in heads if head and head[1] <= self.now_ms), None)
 
     def ring_all(self, agents: Iterable[tuple[str, str]]) -> int:
         new = [(agent_id, pool) for agent_id, pool in agents if agent_id not in self._rung]
@@ -168,15 +189,22 @@ class Engine:
         self.now_ms = self._sweeping.now_ms = now_ms
         self._store.stand_at(now_ms)
 
+    @property
+    def _full(self) -> bool:
+        return bool(self.at_a_time) and len(self.running) >= self.at_a_time
+
     def _answer_all(self) -> None:
-        while self._bells and not (self.at_a_time and len(self.running) >= self.at_a_time):
+        while self._bells and not self._full:
             agent_id, pool = self._bells.popleft()
             self._rung.discard(agent_id)
-            done = self._beats[pool].begin(agent_id, f"n{next(self._order)}")
-            if isinstance(done, Started):
-                self._start(done)
-            else:
-                self._not_started(agent_id, pool, done)
+            self._answer(agent_id, pool)
+
+    def _answer(self, agent_id: str, pool: str) -> None:
+        done = self._beats[pool].begin(agent_id, f"n{next(self._order)}")
+        if isinstance(done, Started):
+            self._start(done)
+        else:
+            self._not_started(agent_id, pool, done)
 
     def _not_started(self, agent_id: str, pool: str, done: NotStarted) -> None:
         if done.deferrals:

@@ -16,6 +16,7 @@ from dispatcher.store.keys import Keys
 from dispatcher.store.opened import Store, open_store
 
 PREFIX = "simulated"
+LONGEST_LEASE_MS = 3_600_000
 
 
 @contextmanager
@@ -40,6 +41,7 @@ def private_store(config: Config, url: str, pools: Sequence[str]) -> Iterator[tu
         return made[0]
 
     store = open_store(config, url, caller_of=caller_of)
+    store.client.config_set("latency-tracking", "no")  # nobody asks for it, and every command pays
     store.client.flushall()
     store.inbox.prepare()
     try:
@@ -48,11 +50,16 @@ def private_store(config: Config, url: str, pools: Sequence[str]) -> Iterator[tu
         store.close()
 
 
-def simulated(config: Config, *, everybody: bool = False) -> Config:
-    """The configuration as a simulation uses it: the same policy on one slot of a private store. `everybody`: it knows each agent."""
+def simulated(config: Config, *, everybody: bool = False, unharmed: bool = False) -> Config:
+    """The configuration as a simulation uses it: the same policy on one slot of a private store. `everybody`: it knows each agent.
+
+    `unharmed`: no worker is lost, so no lease ever runs out; it is as long as may be, and need not be renewed all the time.
+    """
     tables = config.model_dump(exclude_unset=True)
     tables["redis"] = {"prefix": PREFIX, "slots": 1, "socket_timeout_ms": 60_000}
     tables["sweep"] = tables.get("sweep", {}) | {"young_server_ms": 0}  # it is as old as the scenario wants it
+    if unharmed:
+        tables["lease"] = tables.get("lease", {}) | {"ttl_ms": LONGEST_LEASE_MS}
     routing = {"require_token": False} | ({"unknown_agents": "accept"} if everybody else {})
     tables["routing"] = tables.get("routing", {}) | routing
     return Config.model_validate(tables).place(config.source, config.base_dir)

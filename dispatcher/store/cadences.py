@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from dispatcher.core.models import Lease, Wake
-from dispatcher.core.snapshot import Tick, tick_from
+from dispatcher.core.snapshot import Snapshot, Tick, snapshot_from, tick_from
 from dispatcher.store.connect import unavailable
 from dispatcher.store.keys import Keys
 from dispatcher.store.limits import StoreLimits
@@ -23,6 +24,22 @@ class TickChange:
     agent_id: str
     was: Tick | None
     next: Tick | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """The cadence moved on. `deposited`: the tick waits as a wake of its own; `snapshot` is what the policy decides on next."""
+
+    deposited: bool
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class NotTicked:
+    """Nothing was written: `current` is the tick that is pending, or the token that is."""
+
+    status: Literal["CHANGED", "STALE_TOKEN"]
+    current: str
 
 
 class Cadences:
@@ -59,10 +76,12 @@ class Cadences:
                 replies += self._caller.call_all(calls)
         return replies
 
-    def move_on(self, lease: Lease, change: TickChange, wake: Wake | None, session_key: str, configured: str, why: str) -> Reply:
+    def move_on(
+        self, lease: Lease, change: TickChange, wake: Wake | None, session_key: str, configured: str, why: str
+    ) -> Ticked | NotTicked:
         """Under the lease: the tick becomes `change.next`; with `wake`, the one that was due waits now. Repeating it answers CHANGED."""
         with unavailable(f"tick agent={lease.agent_id} token={lease.token}"):
-            return self._caller.call(
+            reply = self._caller.call(
                 "tick",
                 self._keys.agent(lease.pool, lease.agent_id),
                 now=self.now_ms,
@@ -82,6 +101,9 @@ class Cadences:
                 max_mailbox=self._limits.max_mailbox,
                 ledger_max=self._limits.ledger_max,
             )
+        if reply.status != "TICKED":
+            return NotTicked(reply.status, reply.rest[0])  # type: ignore[arg-type]  # words of tick.lua's header
+        return Ticked(reply.rest[0] == 1, snapshot_from(json.loads(reply.rest[1]), lease.agent_id, lease.pool))
 
 
 def changes_to(wanted: Mapping[str, Tick | None], pending: Mapping[str, Tick]) -> list[TickChange]:

@@ -64,16 +64,26 @@ class Sweeping:
 
     def sweep(self, slots: Sequence[tuple[int, str]], limit: int, backlog: Container[tuple[int, str]]) -> Swept:
         """Marks what is due in these slots as rung, `limit` agents of each at most."""
-        calls = [
+        calls = self.sweeps(slots, limit, backlog)
+        with unavailable(f"sweep {len(slots)} slots"):
+            replies = self._store.caller.call_all(calls, apart=True) if calls else []
+        return self.swept(slots, replies)
+
+    def sweeps(self, slots: Sequence[tuple[int, str]], limit: int, backlog: Container[tuple[int, str]]) -> list[Call]:
+        """The calls of `sweep`, one for each slot."""
+        now_ms, ttl_ms = self.now_ms, self._store.limits.ttl_ms
+        return [
             Call(
                 "sweep",
                 self._store.keys.pool(slot, pool),
-                {"now": self.now_ms, "limit": limit, "ttl_ms": self._store.limits.ttl_ms, "backlog": int((slot, pool) in backlog)},
+                {"now": now_ms, "limit": limit, "ttl_ms": ttl_ms, "backlog": int((slot, pool) in backlog)},
             )
             for slot, pool in slots
         ]
-        with unavailable(f"sweep {len(slots)} slots"):
-            replies = _sound(self._store.caller.call_all(calls, apart=True)) if calls else []
+
+    def swept(self, slots: Sequence[tuple[int, str]], replies: list[Reply]) -> Swept:
+        """What their replies say."""
+        replies = _sound(replies)
         ring = [(agent_id, pool) for (_, pool), reply in zip(slots, replies, strict=True) for agent_id in reply.rest[1:]]
         return Swept(ring, min((int(reply.rest[0]) for reply in replies if reply.rest and reply.rest[0] != -1), default=None))
 

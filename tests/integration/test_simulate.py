@@ -68,6 +68,18 @@ def test_the_same_seed_gives_the_same_course(tmp_path: Path) -> None:
     assert other.history.arrivals != first.history.arrivals
 
 
+def test_a_crash_that_meets_nobody_changes_nothing(tmp_path: Path) -> None:
+    """Where no worker is lost, leases are as long as may be and are hardly renewed; with a crash they are those of the settings."""
+    turns = '[[arrivals]]\nper_hour = 20\n[[runners]]\nduration = ["1s", "90s"]\n'
+    text = f'duration = "2h"\nagents = 3\n[settings.defaults]\nevery = "10m"\n{turns}'
+    crash = '[[crashes]]\nat = "0s"\nhow = "vanished"\n'
+    unharmed, harmed = course_of(written(tmp_path, text)), course_of(written(tmp_path, text + crash))
+    assert (unharmed.plan.crashes, len(harmed.plan.crashes)) == ((), 1)
+    assert unharmed.history.beats == harmed.history.beats
+    assert (unharmed.history.delays, unharmed.history.waits) == (harmed.history.delays, harmed.history.waits)
+    assert any((beat.ended_ms or 0) - beat.started_ms > 30_000 for beat in unharmed.history.beats)
+
+
 def test_answers_follow_one_another(tmp_path: Path) -> None:
     """Busy dissolves and leaves no mark, a failure is tried again as the same batch, a refusal becomes dead letters."""
     scenario = f"""

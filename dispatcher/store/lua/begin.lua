@@ -16,9 +16,9 @@ if lease.batch ~= '' then return { 'BEGUN_ALREADY', lease.batch } end
 local parked = block_of(K, A.session)
 if parked ~= '' then return { 'TARGET_PARKED', parked } end
 local taken, room = {}, tonumber(A.max_batch)
-local order = {}
+local order, pages = {}, first_pages(K)
 for intent in string.gmatch(A.intents, '[^,]+') do
-  local members = room > 0 and lane_range(K, intent, A.session, room) or {}
+  local members = room > 0 and pages[intent] and lane_range(K, intent, A.session, room) or {}
   room = room - #members
   order[#order + 1] = intent
   taken[intent] = members

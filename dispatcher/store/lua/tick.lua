@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
 -- tick: the cadence of an agent moves on, under its lease; a tick that is due becomes one waiting wake, however many were missed.   O(log waiting)
--- KEYS   clock homes pools @derive mailbox wakes fates counters ledger
+-- KEYS   clock homes pools @derive mailbox wakes fates counters ledger batches holds wide_holds
 -- ARGV   now agent pool configured token holder was next deposit why session wake id accepted_at max_mailbox ledger_max
--- REPLY  {"TICKED", deposited?} | {"CHANGED", current} | {"STALE_TOKEN", current}
+-- REPLY  {"TICKED", deposited?, snapshot} | {"CHANGED", current} | {"STALE_TOKEN", current}
 -- `was`, `next`: `<ms>|<cadence>` or nothing. A tick joins one that still waits for the same session, and a mailbox that is full.
 -- The slot accepts the wake itself, so that the books count it: no inbox entry stands behind it.
--- INCLUDE now fence due lane fate record
-local now = slot_now(K, tonumber(A.now))
+-- `snapshot`: as acquire would give it now, so that the holder decides again without asking.
+-- INCLUDE now fence due lane fate batch record snapshot
+local now, us = slot_now(K, tonumber(A.now))
 local lease, current = fenced(K, A.token, A.holder)
 if not lease then return { 'STALE_TOKEN', current.token } end
 local tick = redis.call('HGET', K.ticks, A.agent) or ''
@@ -28,4 +29,4 @@ if deposited then
 end
 record(K, A, now, 'ticked', lease.token, '', cjson.encode({ why = A.why, next = A.next, deposited = deposited }))
 derive(K, A.agent, now, lease)
-return { 'TICKED', deposited and 1 or 0 }
+return { 'TICKED', deposited and 1 or 0, cjson.encode(take_snapshot(K, A, now, us)) }

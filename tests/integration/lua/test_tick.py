@@ -7,9 +7,8 @@ import pytest
 from dispatcher.core.models import Lease
 from dispatcher.core.snapshot import Tick
 from dispatcher.heartbeat import tick_wake
-from dispatcher.store.cadences import TickChange
+from dispatcher.store.cadences import NotTicked, TickChange, Ticked
 from dispatcher.store.mailbox import Leased, NotLeased
-from dispatcher.store.scripts import Reply
 from tests.support.store import AGENT, HOUR_MS, MAIN, POOL, T0, Rig, ids
 
 CADENCE = "1800000/0/"
@@ -23,7 +22,7 @@ def ticking(rig: Rig) -> Leased:
     return rig.leased(nonce="n")
 
 
-def move_on(rig: Rig, lease: Lease, following: Tick | None = NEXT, *, deposit: bool = True) -> Reply:
+def move_on(rig: Rig, lease: Lease, following: Tick | None = NEXT, *, deposit: bool = True) -> Ticked | NotTicked:
     wake = tick_wake(AGENT, MAIN, DUE.next_ms, rig.now_ms) if deposit else None
     return rig.cadences.move_on(lease, TickChange(AGENT, DUE, following), wake, MAIN, POOL, "due")
 
@@ -38,9 +37,12 @@ def test_ticked(rig: Rig) -> None:
     ticking(rig)
     rig.now_ms += 3 * HOUR_MS
     lease = rig.leased("h2", "n2").lease
-    assert move_on(rig, lease) == ("TICKED", [1])
+    moved = move_on(rig, lease)
+    assert isinstance(moved, Ticked)
+    assert moved.deposited
     assert rig.waiting() == [TICK_ID]
     shown = rig.leased("h2", "n2").snapshot
+    assert moved.snapshot == shown, "the holder decides again on what acquire would tell it"
     assert [(lane.intent, lane.session_key, lane.due_ms, lane.waiting) for lane in shown.lanes] == [("scheduled", MAIN, T0, 1)]
     assert (shown.tick, shown.due_ms) == (NEXT, T0)
     balance = rig.ledger.balance()
@@ -86,7 +88,9 @@ def test_a_dead_tick_is_revived_like_any_other_dead_letter(rig: Rig) -> None:
 
 def test_a_tick_outside_its_hours_moves_on_and_deposits_nothing(rig: Rig) -> None:
     leased = ticking(rig)
-    assert move_on(rig, leased.lease, deposit=False) == ("TICKED", [0])
+    moved = move_on(rig, leased.lease, deposit=False)
+    assert isinstance(moved, Ticked)
+    assert (moved.deposited, moved.snapshot) == (False, rig.leased(nonce="n").snapshot)
     assert (rig.waiting(), rig.ledger.balance().accepted) == ([], 0)
     assert rig.defer(leased).ring is False
     assert (rig.due_ms(), look_ms(rig)) == (None, NEXT.next_ms)
@@ -103,7 +107,9 @@ def test_a_tick_joins_a_scheduled_wake_that_still_waits(rig: Rig) -> None:
     """However many were missed, it is one heartbeat."""
     rig.wake("c1", "scheduled")
     lease = ticking(rig).lease
-    assert move_on(rig, lease) == ("TICKED", [0])
+    moved = move_on(rig, lease)
+    assert isinstance(moved, Ticked)
+    assert not moved.deposited
     assert rig.waiting() == ["c1"]
     assert rig.ledger.balance().accepted == 1
 
@@ -113,7 +119,9 @@ def test_a_tick_joins_a_full_mailbox(rig: Rig) -> None:
     rig = rig.limited(max_mailbox=1)
     rig.wake("c1")
     lease = ticking(rig).lease
-    assert move_on(rig, lease) == ("TICKED", [0])
+    moved = move_on(rig, lease)
+    assert isinstance(moved, Ticked)
+    assert not moved.deposited
     assert rig.waiting() == ["c1"]
 
 
@@ -122,7 +130,7 @@ def test_changed(rig: Rig) -> None:
     lease = ticking(rig).lease
     move_on(rig, lease)
     with rig.unchanged():
-        assert move_on(rig, lease) == ("CHANGED", [f"{NEXT.next_ms}|{CADENCE}"])
+        assert move_on(rig, lease) == NotTicked("CHANGED", f"{NEXT.next_ms}|{CADENCE}")
 
 
 def test_stale_token(rig: Rig) -> None:
@@ -131,7 +139,7 @@ def test_stale_token(rig: Rig) -> None:
     rig.now_ms += rig.limits.claim_ms
     new = rig.leased("h2").lease
     with rig.unchanged():
-        assert move_on(rig, old) == ("STALE_TOKEN", [str(new.token)])
+        assert move_on(rig, old) == NotTicked("STALE_TOKEN", str(new.token))
 
 
 def test_a_cadence_may_change_under_a_lease(rig: Rig) -> None:

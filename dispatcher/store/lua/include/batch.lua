@@ -81,35 +81,35 @@ local function end_batch(K, batch, meta, each, keep_wakes)
   return #members
 end
 
--- spend: counts starts by hour of slot time, for budgets; the last 25 hours are kept.
-local function spend(K, at, count)
+-- spent_by: starts by hour of slot time, for budgets, with these counted in; the last 25 hours are kept.
+local function spent_by(spent, at, count)
   local hour, kept, found = math.floor(at / 3600000), {}, false
-  for h, n in string.gmatch(redis.call('HGET', K.state, 'spent') or '', '(%d+):(%d+)') do
+  for h, n in string.gmatch(spent or '', '(%d+):(%d+)') do
     local own = tonumber(h) == hour
     found = found or own
     if tonumber(h) > hour - 25 then kept[#kept + 1] = h .. ':' .. math.max(0, tonumber(n) + (own and count or 0)) end
   end
   if not found and count > 0 then kept[#kept + 1] = string.format('%d:%d', hour, count) end
-  redis.call('HSET', K.state, 'spent', table.concat(kept, ' '))
+  return table.concat(kept, ' ')
 end
 
 -- forget_start: a start that never reached the model leaves no mark on the cooldown. Earlier attempts of the batch keep theirs.
 local function forget_start(K, batch)
-  local starts, last = {}, nil
-  for start in string.gmatch(redis.call('HGET', K.state, 'starts') or '', '%S+') do
+  local known, starts, last = redis.call('HMGET', K.state, 'starts', 'spent'), {}, nil
+  for start in string.gmatch(known[1] or '', '%S+') do
     starts[#starts + 1] = start
     if string.match(start, ':(.*)$') == batch then last = #starts end
   end
-  if last then spend(K, tonumber(string.match(table.remove(starts, last), '^%d+')), -1) end
-  redis.call('HSET', K.state, 'starts', table.concat(starts, ' '))
+  if not last then return end
+  local spent = spent_by(known[2], tonumber(string.match(table.remove(starts, last), '^%d+')), -1)
+  redis.call('HSET', K.state, 'starts', table.concat(starts, ' '), 'spent', spent)
 end
 
 -- note_start: begin and a retry count as starts; a take-over of the same start does not. The newest 32 are kept.
 local function note_start(K, batch, now)
-  local starts = {}
-  for start in string.gmatch(redis.call('HGET', K.state, 'starts') or '', '%S+') do starts[#starts + 1] = start end
+  local known, starts = redis.call('HMGET', K.state, 'starts', 'spent'), {}
+  for start in string.gmatch(known[1] or '', '%S+') do starts[#starts + 1] = start end
   starts[#starts + 1] = string.format('%.0f:%s', now, batch)
   while #starts > 32 do table.remove(starts, 1) end
-  spend(K, now, 1)
-  redis.call('HSET', K.state, 'starts', table.concat(starts, ' '))
+  redis.call('HSET', K.state, 'starts', table.concat(starts, ' '), 'spent', spent_by(known[2], now, 1))
 end

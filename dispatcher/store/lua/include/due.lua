@@ -2,6 +2,7 @@
 -- batches and lanes of max(lane due, deferral that binds the intent, block of the target). An agent without work that has a cadence
 -- is looked at when it ticks; ticks are in real time, and a look at one may lie further ahead than a look at work.
 local INTENTS = { 'manual', 'immediate', 'event', 'task', 'scheduled', 'rider', 'deep' }
+local LIKELY = { 'event', 'scheduled', 'manual', 'immediate', 'task', 'rider', 'deep' }
 local MAX_LOOK_MS = 3600000
 local BELL_MS = 2000
 
@@ -17,12 +18,22 @@ local function write_block(K, session, parked, all, rest, why)
   redis.call('HSET', K.blocks, session, table.concat({ parked, string.format('%.0f', all), string.format('%.0f', rest), why }, '|'))
 end
 
+-- first_pages: the first 64 lanes of each intent that has any. Most agents have one: how many there are is asked first.
+local function first_pages(K)
+  local pages = {}
+  local left = redis.call('EXISTS', K.lane_event, K.lane_scheduled, K.lane_manual, K.lane_immediate, K.lane_task, K.lane_rider, K.lane_deep)
+  for _, intent in ipairs(LIKELY) do
+    if left == 0 then return pages end
+    local page = redis.call('ZRANGE', K['lane_' .. intent], 0, 63, 'WITHSCORES')
+    if #page > 0 then pages[intent], left = page, left - 1 end
+  end
+  return pages
+end
+
 -- lane_look: the earliest look over the lanes of one intent that is better than `best`. O(lanes before the first unblocked one).
-local function lane_look(K, intent, floor, blocks, best)
+local function lane_look(K, intent, page, floor, blocks, best)
   local from = 0
-  while true do
-    local page = redis.call('ZRANGE', K['lane_' .. intent], from, from + 63, 'WITHSCORES')
-    if #page == 0 then return best end
+  while #page > 0 do
     for i = 1, #page, 2 do
       local at = math.max(tonumber(page[i + 1]), floor)
       if best and at >= best then return best end
@@ -34,29 +45,33 @@ local function lane_look(K, intent, floor, blocks, best)
       end
     end
     from = from + 64
+    page = #page == 128 and redis.call('ZRANGE', K['lane_' .. intent], from, from + 63, 'WITHSCORES') or {}
   end
+  return best
 end
 
 -- tick_due: when the cadence of this agent wants a look, in slot time; nil without one.
 local function tick_due(K, agent, deferred, given)
   local tick = given or redis.call('HGET', K.ticks, agent)
-  if not tick then return nil end
+  if not tick or tick == '' then return nil end
   local at = tonumber(string.match(tick, '^%d+')) + tonumber(redis.call('HGET', K.clock, 'offset') or 0)
   return math.max(at, deferred)
 end
 
 -- free_due: when to look if nobody holds the agent, and when the part of that is which is work; nil if there is none. Reads only.
--- `deferred`: until when each intent is, if not as it is recorded.
-local function free_due(K, agent, deferred)
+-- `seen`: what the caller just read: `pages`, `parked`, `tick`, and `deferred`, until when each intent is, if not as it is recorded.
+local function free_due(K, agent, seen)
   local best
-  local parked = redis.call('ZRANGE', K.parked, 0, 0, 'WITHSCORES')
+  seen = seen or {}
+  local parked = seen.parked or redis.call('ZRANGE', K.parked, 0, 0, 'WITHSCORES')
   if parked[2] then best = tonumber(parked[2]) end
-  deferred = deferred or redis.call('HMGET', K.state, 'd:manual', 'd:immediate', 'd:event', 'd:task', 'd:scheduled', 'd:event', 'd:deep')
-  local blocks = redis.call('EXISTS', K.blocks) == 1
+  local deferred = seen.deferred or redis.call('HMGET', K.state, 'd:manual', 'd:immediate', 'd:event', 'd:task', 'd:scheduled', 'd:event', 'd:deep')
+  local pages = seen.pages or first_pages(K)
+  local blocks = next(pages) and redis.call('EXISTS', K.blocks) == 1
   for i, intent in ipairs(INTENTS) do
-    best = lane_look(K, intent, tonumber(deferred[i] or 0), blocks, best)
+    if pages[intent] then best = lane_look(K, intent, pages[intent], tonumber(deferred[i] or 0), blocks, best) end
   end
-  local tick = tick_due(K, agent, tonumber(deferred[5] or 0))
+  local tick = tick_due(K, agent, tonumber(deferred[5] or 0), seen.tick)
   return tick and math.min(tick, best or tick) or best, best
 end
 
