@@ -19,7 +19,8 @@ from dispatcher.cli.reach import configuration, reach
 from dispatcher.config import Config, load
 from dispatcher.core.durations import duration_words, parse_duration_ms
 from dispatcher.core.errors import ConfigError
-from dispatcher.simulate.course import Course, Plan, plan_of, simulate
+from dispatcher.simulate.apart import processors, simulate_apart
+from dispatcher.simulate.course import Course, Plan, plan_of
 from dispatcher.simulate.picture import picture
 from dispatcher.simulate.recorded import recorded_plan
 from dispatcher.simulate.report import Figures, Report, compared, report_of
@@ -58,7 +59,7 @@ def run(asked: Asked) -> None:
     courses = []
     for case in cases:
         with _progress(case) as on_progress:
-            courses.append(simulate(case.plan, case.config, on_progress))
+            courses.append(simulate_apart(case.plan, case.config, processors(), on_progress))
     seconds = time.monotonic() - began
     reports = [report_of(course) for course in courses]
     if asked.picture:

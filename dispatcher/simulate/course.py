@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from random import Random
 
 from dispatcher.config import Config, rules_of
+from dispatcher.core.errors import WakeError
 from dispatcher.core.policy import next_tick
 from dispatcher.core.rules import PAUSED
 from dispatcher.core.snapshot import Hold
@@ -67,7 +68,7 @@ def plan_of(scenario: Scenario) -> Plan:
         start_ms=scenario.start_ms,
         duration_ms=scenario.duration,
         arrivals=arrivals_of(scenario),
-        turns=lambda config: turns_of(scenario.runners, config, scenario.seed),
+        turns=partial(turns_of, scenario.runners, scenario.seed),
         seed=scenario.seed,
         workers=scenario.workers,
         everybody=scenario.counted,
@@ -78,30 +79,51 @@ def plan_of(scenario: Scenario) -> Plan:
     )
 
 
-def simulate(plan: Plan, config: Config, on_progress: Progress = lambda _ms: None) -> Course:
-    """Runs the plan under this configuration. `on_progress` is told the virtual time now and then."""
+class NotApart(WakeError):
+    """Part of a fleet was to be simulated alone, and one of its agents met a bound that it shares with all."""
+
+
+def simulate(plan: Plan, config: Config, on_progress: Progress = lambda _ms: None, *, alone: bool = True) -> Course:
+    """Runs the plan under this configuration. `on_progress` is told the virtual time now and then.
+
+    Not `alone`: other agents are simulated elsewhere. Raises NotApart then, as soon as an agent asks for a place.
+    """
     config = simulated(config, everybody=plan.everybody, unharmed=not (plan.crashes or plan.outages))
     pools = sorted({config.pool_of(agent_id) for agent_id in plan.agents})
     with private_server() as url, private_store(config, url, pools) as (store, caller):
         engine = Engine(store, caller, config, pools, plan.turns(config), plan.start_ms)
-        engine.jitter, engine.at_a_time = Random(plan.seed).random, plan.workers
+        engine.jitter, engine.at_a_time = _jitters(plan.seed), plan.workers
         _set_ticks(store, config, plan)
         _break(engine, store, config, plan)
         mail = Mail(store, config, engine, plan.arrivals)
         _feed(engine, mail)
-        _run(engine, plan.end_ms, on_progress)
+        _run(engine, plan.end_ms, on_progress, () if alone else caller.called)
         mail.close()
         engine.history.close(plan.end_ms)
         dead = [(letter.agent_id, letter.reason) for letter in store.ledger.dead_letters()]
         return Course(plan, engine.history, store.ledger.balance(), dead)
 
 
-def _run(engine: Engine, end_ms: int, on_progress: Progress) -> None:
+def _jitters(seed: int) -> Callable[[str], float]:
+    """By agent, so that no agent's depends on what others do."""
+    randoms: dict[str, Random] = {}
+
+    def jitter(agent_id: str) -> float:
+        if agent_id not in randoms:
+            randoms[agent_id] = Random(f"{seed}:jitter:{agent_id}")
+        return randoms[agent_id].random()
+
+    return jitter
+
+
+def _run(engine: Engine, end_ms: int, on_progress: Progress, called: Collection[str]) -> None:
     for step in count(1):
         at_ms = engine.next_ms()
         if at_ms is None or at_ms >= end_ms:
             return
         engine.go(at_ms)
+        if "admit" in called:
+            raise NotApart("simulate: an agent asked for a place; simulate all agents together")
         if step % PROGRESS_EVERY == 0:
             on_progress(at_ms)
 

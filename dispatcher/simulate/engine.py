@@ -57,7 +57,7 @@ class Engine:
         """`caller` is the store's; it peeks at the due index of these pools."""
         self.history = History()
         self.running: dict[str, Running] = {}
-        self.jitter: Callable[[], float] = lambda: 0.5
+        self.jitter: Callable[[str], float] = lambda _agent_id: 0.5
         self.at_a_time = 0  # heartbeats that all workers together can run; 0: any number
         self._store, self._caller, self._config, self._turns = store, caller, config, turns
         self._sweeping = Sweeping(store, pools)
@@ -153,7 +153,7 @@ class Engine:
         lease, batch = running.started.lease, running.started.batch
         del self.running[lease.agent_id]
         self.history.ended(running.beat, batch, self.now_ms, outcome)
-        ended = self._beats[lease.pool].ending(lease, batch, outcome, self.jitter())()
+        ended = self._beats[lease.pool].ending(lease, batch, outcome, self.jitter(lease.agent_id))()
         if running.started.capped:
             self._store.caps.leave(lease.agent_id, lease.pool)
         if ended.ring:

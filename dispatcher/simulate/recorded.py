@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 
 from dispatcher.config import Config
 from dispatcher.core.errors import NothingRecorded
@@ -36,7 +37,7 @@ def recorded_plan(store: Store, since_ms: int) -> Plan:
     turns = _turns(found)
     agents = tuple(sorted({arrival.agent_id for arrival in arrivals} | set(turns)))
     start_ms = min(since_ms, arrivals[0].at_ms)
-    return Plan(agents, start_ms, max(1_000, now_ms - start_ms), arrivals, lambda config: _replayed(turns, config), everybody=True)
+    return Plan(agents, start_ms, max(1_000, now_ms - start_ms), arrivals, partial(_replayed, turns), everybody=True)
 
 
 def _arrival(seen: Seen, sessions: dict[str, str]) -> Arrival:

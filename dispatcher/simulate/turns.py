@@ -13,7 +13,7 @@ from dispatcher.simulate.engine import Turn, Turns
 from dispatcher.simulate.scenario import Runner
 
 
-def turns_of(runners: Sequence[Runner], config: Config, seed: int) -> Turns:
+def turns_of(runners: Sequence[Runner], seed: int, config: Config) -> Turns:
     """A function from a begun heartbeat to its turn. A turn that is longer than its time limit fails at the limit."""
     turned: Counter[str] = Counter()
     randoms: dict[str, Random] = {}

@@ -24,9 +24,9 @@ class DirectCaller(Caller):
         self._peek = b"".join(packed([b"ZRANGE", key.encode(), b"0", b"0", b"WITHSCORES"]) for key in indexes)
         self._indexes = len(indexes)
         self._heads: dict[tuple[str, ...], bytes] = {}
-        self.heads: list[tuple[str, float] | None] = [None] * len(
-            indexes
-        )  # lowest member and score of each index, as of the last round trip
+        # Lowest member and score of each index, as of the last round trip.
+        self.heads: list[tuple[str, float] | None] = [None] * len(indexes)
+        self.called: set[str] = set()
         self.earliest: float | None = None  # the lowest score of all
         self._loaded: set[str] = set()
         self._ahead: tuple[list[Call], Callable[[list[Reply]], object]] | None = None
@@ -70,6 +70,7 @@ class DirectCaller(Caller):
             raise ScriptContractError(f"{script.name}: {error} is declared in its header but was not given") from None
         head = self._heads.get(where)
         if head is None:
+            self.called.add(script.name)
             parts = [b"EVALSHA", script.sha.encode(), b"%d" % len(script.keys), *(key.encode() for key in where[1:])]
             head = self._heads[where] = b"*%d\r\n" % (len(parts) + len(words)) + bulk(parts)
         return head + bulk(words)
