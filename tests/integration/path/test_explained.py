@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection
 
+import pytest
+
 from dispatcher.explaining import AgentExplained, Explainer
 from tests.support.gates import wait_until
 from tests.support.gateway import PATIENCE_S, Gateway
+from tests.support.sources import ROOT
 
 HOUR_MS = 3_600_000
 AGENTS = {
@@ -32,6 +35,14 @@ CAUSES = {
 }
 # A command that reports the end of another one, for the session that it runs for.
 AGAIN = 'exec "$0" -m dispatcher.cli submit --session-key "$WAKE_SESSION_KEY" --exit-code 1'
+
+AGAIN_HERE = """
+from dispatcher import exec_completed
+
+
+def turn(request):
+    exec_completed.delay(session_key=request.session_key, exit_code=1)
+"""
 
 
 def explained(gateway: Gateway, agent_id: str) -> AgentExplained:
@@ -132,3 +143,19 @@ def test_a_heartbeat_that_wakes_its_own_agent_is_braked(gateway: Gateway) -> Non
     assert (found.heartbeats, found.caused, found.why.caused_per_heartbeat, found.why.waiting) == (4, 4, 1.0, 1)
     gateway.submit("elsewhere")
     wait_until(settled(gateway, ["elsewhere"]), PATIENCE_S, "what comes from elsewhere runs")
+
+
+@pytest.mark.slow
+def test_a_chain_of_fifty_is_braked(gateway: Gateway) -> None:
+    """A function that reports the next completion of its own session in every turn; the fiftieth turn is the last that is free."""
+    (gateway.folder / "again.py").write_text(AGAIN_HERE)
+    runner = {"type": "python", "target": "again:turn"}
+    limits = {"max_lineage_depth": 49, "lineage_spacing_ms": HOUR_MS, "min_spacing_ms": 0, "flood_starts": 0}
+    gateway.configure(agents={"ops": {"runner": runner, **limits}})
+    gateway.start_router()
+    gateway.start("worker", "--pool", "agents", env={"PYTHONPATH": f"{ROOT}:{gateway.folder}"})
+    gateway.ready()
+    gateway.submit("first")
+    found = until(gateway, "ops", "lineage")
+    assert gateway.records().count("begun") == 50
+    assert found.why.says == "its heartbeats wake one another: this chain is 50 deep, 49 are free; caused per heartbeat: 1.0"
