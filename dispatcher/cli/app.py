@@ -11,6 +11,7 @@ import dispatcher
 from dispatcher.cli import (
     agents,
     audit,
+    backup,
     beginning,
     bindings,
     completing,
@@ -47,6 +48,7 @@ _CODES: tuple[tuple[type[errors.WakeError], int], ...] = (
     (errors.InvalidAddress, USAGE),
     (errors.EmbeddedServerError, USAGE),
     (errors.UnknownCompletion, NO),
+    (errors.BackupError, NO),
     (errors.NotRevived, NO),
     (errors.NotHeld, NO),
     (errors.NothingRecorded, NO),
@@ -103,6 +105,7 @@ GROUPS = (
     service,
     openclaw_import,
     doctor,
+    backup,
     completing,
     simulation,
     demo,

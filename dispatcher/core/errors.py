@@ -76,6 +76,10 @@ class NothingRecorded(WakeError):
     """The store knows of nothing in the time that was asked for."""
 
 
+class BackupError(WakeError):
+    """A backup could not be written or taken back; what was there before is still there."""
+
+
 class NotRevived(WakeError):
     """A dead letter could not be revived; the message says why and what would help."""
 

@@ -106,7 +106,13 @@ class ExecCompletion(BaseModel):
     token: IngressToken = None
 
 
-class Lineage(Value):
+class Stored(Value):
+    """Base of what lies in the store. What a newer version wrote beside is passed over: versions are mixed while hosts are upgraded."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+class Lineage(Stored):
     """Which chain of heartbeats something belongs to: the id that began it, and how many heartbeats lie between.
 
     `agent_id` is whose heartbeat caused it; None at depth 0.
@@ -126,7 +132,7 @@ class Route(Value):
     via: Literal["session-key", "binding", "default"]
 
 
-class Wake(Value):
+class Wake(Stored):
     """One reason to run an agent's heartbeat, as it lies in the mailbox; its output lies beside it.
 
     `key` is the session key as the producer gave it, for a dead letter that is resolved afresh.

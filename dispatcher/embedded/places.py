@@ -48,13 +48,13 @@ def _private_folder(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def take_lock(path: Path) -> IO[bytes]:
+def take_lock(path: Path, otherwise: str = "") -> IO[bytes]:
+    """Held until it is closed, and by whoever inherits it. Raises EmbeddedServerError, which says `otherwise`, when somebody has it."""
     lock = path.open("ab")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
-        raise EmbeddedServerError(
-            f"embedded server: another `wake up` already runs on {path.parent}; stop it first, or choose another [redis] data_dir"
-        ) from None
+        owned = f"embedded server: another `wake up` already runs on {path.parent}; stop it first, or choose another [redis] data_dir"
+        raise EmbeddedServerError(otherwise or owned) from None
     return lock

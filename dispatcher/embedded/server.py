@@ -50,15 +50,24 @@ class EmbeddedServer:
         """
         if self.pid is not None:
             return self.url
-        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._up_lock is None:
-            self._up_lock = take_lock(self.data_dir / "up.lock")
+        self.claim()
         try:
             self._spawn(timeout_s)
         except BaseException:
             self.stop()
             raise
         return self.url
+
+    def claim(self, *, alone: bool = False, timeout_s: float = 15.0) -> None:
+        """Owns the folder from now on, until `stop`. `alone`: no server that outlived its starter works on it either.
+
+        Raises EmbeddedServerError when another `wake up` owns it, or a server stays.
+        """
+        self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._up_lock is None:
+            self._up_lock = take_lock(self.data_dir / "up.lock")
+        if alone:
+            self._server_lock(timeout_s).close()
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """SIGTERM, which makes the server write and sync its append-only file; SIGKILL after `timeout_s`. Frees the folder."""
