@@ -5,7 +5,7 @@ RUNS := .venv/.runs
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test check test-openclaw lint bench faults model mutants screenshots lock clean
+.PHONY: demo test check test-openclaw lint bench faults model mutants docs screenshots lock clean
 
 demo: $(RUNS) ## real commands, real heartbeats, a table at the end; under a minute
 	$(BIN)/wake demo
@@ -42,6 +42,10 @@ model: $(READY) ## every interleaving of the protocol's model, and every rule br
 mutants: $(READY) ## one rule changed at a time; the tests that should notice must. Writes bench/results/mutants.md
 	$(BIN)/python -m tests.mutants.check
 
+docs: $(READY) ## the reference from the code, and all pages as HTML in build/docs
+	$(BIN)/python -m docs.make_reference
+	$(BIN)/sphinx-build -W --keep-going -q -c docs -b html . build/docs
+
 screenshots: $(READY) ## the pictures in docs/images, from a live system
 	.ci/browser
 	$(BIN)/python -m docs.make_screenshots
@@ -65,5 +69,5 @@ $(RUNS): pyproject.toml constraints.txt | $(BIN)/python # half of the time that 
 	@touch $@
 
 $(READY): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,flower,http]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,flower,http,docs]'
 	@touch $(RUNS) $@

@@ -54,6 +54,8 @@ def main() -> None:
     plain = statistics.median(times["plain"])
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end"
     lines = [
+        "# What reporting costs an exec",
+        "",
         f"`python -m bench.reporter`, {ROUNDS} rounds, {machine}.",
         f"ms from the start of the shell that runs `{COMMAND}` to its end.",
         "",

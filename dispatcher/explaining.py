@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dispatcher.config import Config, rules_of
-from dispatcher.core.cause_words import COMPLETION_CAUSES, Words
+from dispatcher.core.cause_words import COMPLETION_CAUSES, DEAD_REASONS, Words
 from dispatcher.core.durations import duration_words
 from dispatcher.core.errors import InvalidAddress, UnknownCompletion
 from dispatcher.core.explain import Around, Explanation, explain
 from dispatcher.core.inspected import Inspected, nobody
-from dispatcher.core.models import Fate
+from dispatcher.core.models import DeadReason, Fate
 from dispatcher.core.receipts import Told, tell
 from dispatcher.core.session_key import valid_agent_id
 from dispatcher.core.snapshot import Snapshot
@@ -97,6 +97,7 @@ class Explainer:
             "batch": batch_id,
             "outcome": outcome,
             "why": self._reason(found),
+            "remedy": DEAD_REASONS[DeadReason(found.detail)].change if found.fate is Fate.DEAD else "",
         }
         words = COMPLETION_CAUSES[cause]
         if found.fate is Fate.ACCEPTED and not any(serves(holder)[0] == "router" for holder in self._store.ledger.presences()):

@@ -54,7 +54,7 @@ def _table(
     yield from _prose(_summary(model))
     yield f"[{name}]"
     for key, field in model.model_fields.items():
-        yield from _prose(" ".join(filter(None, (field.description, _range(field), _default(field)))))
+        yield from _prose(" ".join(filter(None, (field.description, _sentence(bounds_of(field)), _default(field)))))
         if (name, key) in active:
             if key == "notify":
                 yield NOTIFY
@@ -91,17 +91,26 @@ def _summary(model: type[BaseModel]) -> str:
     return " ".join((model.__doc__ or "").split())
 
 
-def _range(field: FieldInfo) -> str:
+def bounds_of(field: FieldInfo) -> str:
+    """What a value may be, in words: `at least 1, at most 10`; empty where its type says all."""
     words = []
     for rule in field.metadata:
         words += [form.format(getattr(rule, name)) for name, form in _BOUNDS.items() if getattr(rule, name, None) is not None]
     choices = next((get_args(part) for part in _parts(field.annotation) if get_origin(part) is Literal), ())
-    words += [" or ".join(toml(choice) for choice in choices)] if choices else []
-    return f"{', '.join(words)[:1].upper()}{', '.join(words)[1:]}." if words else ""
+    return ", ".join([*words, *([" or ".join(toml(choice) for choice in choices)] if choices else [])])
+
+
+def default_of(field: FieldInfo) -> str:
+    """As TOML writes it; empty where it is unset."""
+    return "" if field.default is None else toml(field.default)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}." if words else ""
 
 
 def _default(field: FieldInfo) -> str:
-    return "Unset by default." if field.default is None else f"Default: {toml(field.default)}."
+    return f"Default: {default_of(field)}." if default_of(field) else "Unset by default."
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dispatcher.core.words import DeadReason
+
 
 class Words(NamedTuple):
     """What a person reads: the cause, what follows by itself, and what would change it. Names in braces are filled in."""
@@ -150,7 +152,46 @@ COMPLETION_CAUSES = {
     "in-heartbeat": Words("in a heartbeat of {agent} for {age}: batch {batch}", "when that ends well, it is settled", "nothing needs to"),
     "settled": Words("settled {age} ago by a heartbeat of {agent}: {outcome}, batch {batch}", "that was all", "nothing"),
     "suppressed": Words("recorded {age} ago, and woke nobody: {why}", "that was all", 'notify = "always" for agent {agent}'),
-    "dead-letter": Words("a dead letter: {why}", "it stays until it is revived or dropped", "`wake dead show`, then `wake dead revive`"),
+    "dead-letter": Words("a dead letter: {why}", "it stays until it is revived or dropped", "{remedy}"),
     "dropped": Words("dropped: {why}", "that was all", "nothing"),
     "forgotten": Words("it ended, longer ago than its trace is kept", "that was all", "ledger_ms and ledger_completions in [bounds]"),
+}
+
+
+class Remedy(NamedTuple):
+    """Of a dead letter: what happened, and what to do about it."""
+
+    says: str
+    change: str
+
+
+AGAIN = "report it again, {how}; then `wake dead drop`"
+REVIVE = "{what}; then `wake dead revive`"
+
+
+def _again(says: str, how: str) -> Remedy:
+    return Remedy(says, AGAIN.format(how=how))
+
+
+def _revive(says: str, what: str) -> Remedy:
+    return Remedy(says, REVIVE.format(what=what))
+
+
+DEAD_REASONS = {
+    DeadReason.MISSING_KEY: _again("it names neither a session key nor an agent", "with one of them"),
+    DeadReason.MALFORMED_KEY: _again("its session key is none", "with another key"),
+    DeadReason.UNBOUND_KEY: _revive("its session key belongs to nobody", "`wake bind` the key to an agent"),
+    DeadReason.UNKNOWN_AGENT: _revive("the configuration does not know its agent", "a table [agents.ID] in wake.toml"),
+    DeadReason.AGENT_DISABLED: _revive("its agent is disabled", "enabled = true for the agent"),
+    DeadReason.OWNER_MISMATCH: _again("its session key belongs to another agent than the one it names", "with one of both"),
+    DeadReason.FORBIDDEN: _again("no token covers its agent", "with a token for that agent"),
+    DeadReason.TOO_LARGE: _again("it is larger than a completion may be", "with less output"),
+    DeadReason.INVALID_COMPLETION: _again("nobody can read it", "by a producer that is mended"),
+    DeadReason.MAILBOX_FULL: _revive("the mailbox of its agent was full", "let it work off what waits, or raise max_mailbox in [bounds]"),
+    DeadReason.ROUTER_CRASH: _revive("routers that took it died of it, again and again", "look for its id in the routers' logs"),
+    DeadReason.WORKER_LOST: _revive("workers that ran its batch died, again and again", "look for the batch in the workers' logs"),
+    DeadReason.ATTEMPTS_EXHAUSTED: _revive("its batch failed as often as it may", "mend what the runner says"),
+    DeadReason.REFUSED: _revive("the runner will never take its batch", "mend what the runner says"),
+    DeadReason.BUDGET: _revive("the budget of its agent was spent, and over_budget says so", "a larger budget, or a new day"),
+    DeadReason.DRAINED: _revive("its agent was drained", "`wake resume` the agent"),
 }

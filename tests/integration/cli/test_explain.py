@@ -231,7 +231,9 @@ def test_completions_that_no_heartbeat_has(wake: WakeCli) -> None:
     wake.deposit("quiet", "agent:ops:main", "--exit-code", "0")
     assert "woke nobody: " in completion(wake, "quiet", "suppressed")["says"]
     wake.deposit("lost", "node-x")
-    assert completion(wake, "lost", "dead-letter")["says"].startswith("a dead letter: unbound-key: ")
+    found = completion(wake, "lost", "dead-letter")
+    assert found["says"].startswith("a dead letter: unbound-key: ")
+    assert found["change"] == "`wake bind` the key to an agent; then `wake dead revive`"
     wake.run("dead", "drop", "lost", "--yes")
     assert completion(wake, "lost", "dropped")["fate"] == "dropped"
     wake.deposit("bad")
