@@ -28,3 +28,4 @@ html_copy_source = False
 highlight_language = "text"
 suppress_warnings = ["misc.highlighting_failure"]
 exclude_patterns = [path.name for path in Path(__file__).parents[1].iterdir() if path.name.startswith(".")]
+html_show_copyright = False
