@@ -16,8 +16,9 @@ from dispatcher.core.snapshot import Hold
 from dispatcher.store.cadences import TickChange
 from dispatcher.store.scripts import Argument, scripts
 from dispatcher.submit import completion_of, submission_of, wake_request_of
-from tests.seeds.seats import ROUTERS, WORKERS
+from tests.seeds.seats import OPERATORS, PARTIES, ROUTERS, WORKERS
 from tests.seeds.stepping import GO, LOSE_CALL, LOSE_REPLY
+from tests.seeds.witness import owner_of
 from tests.seeds.world import AGENTS, FREE_KEY, OUTCOMES, POOLS, SERVES, World
 
 Act = tuple[str | int, ...]
@@ -31,7 +32,8 @@ LEADS_TO: dict[str, tuple[str, ...]] = {
     "defer": ("ring",), "settle": ("turn",), "park": ("turn",), "dissolve": ("turn",), "bury": ("turn",), "tick": ("cadence", "ring"),
     "cadence": ("cadence",), "hold": ("hold", "resume"), "inspect": ("inspect",), "admit": ("ring",), "place": ("renew",),
     "sweep": ("pass",), "watch": ("watch",), "reclaim": ("crash", "watch"), "trim": ("trim",), "move": ("move",),
-    "revive": ("revive",), "take_dead": ("submit-free", "bind", "revive"), "reroute": ("submit-free", "bind", "revive"), "drop": ("drop",),
+    "revive": ("revive",), "drop": ("drop",), "handoff": ("die", "bind", "revive"), "reroute": ("die", "bind", "revive"),
+    "take_dead": ("die", "bind", "revive"), "let_go": ("die", "bind", "revive"),
     "revive_inbox": ("revive",), "drop_inbox": ("drop",), "mend": ("mend",),
 }  # fmt: skip
 LEFT_OUT: dict[str, str] = {}  # script -> why no act leads to it
@@ -42,12 +44,14 @@ def draw(random: Random, world: World, number: int) -> Act:
     turning = [name for name in WORKERS if world.seats[name].party.at == "turn"]
     if turning and random.random() < 0.3:
         return _contend(random, world, random.choice(turning))
-    busy = [name for name in (*ROUTERS, *WORKERS, "op") if world.seats[name].party.at]
+    busy = [name for name in PARTIES if world.seats[name].party.at]
     if busy and random.random() < 0.65:
         return _go_on(random, world, random.choice(busy))
+    if world.witness.rebindable and random.random() < 0.4:
+        return _haggle(random, world)
     if random.random() < 0.08:
         return random.choice([("flush",), ("jump", random.choice([-90_000, -700, 1_800, 45_000])), ("gap", random.choice([1_500, 40_000])),
-                              ("crash", random.choice([*ROUTERS, *WORKERS])), ("lose-bell", random.randrange(4))])  # fmt: skip
+                              ("crash", random.choice(PARTIES)), ("lose-bell", random.randrange(4))])  # fmt: skip
     step = random.choice(sorted(scripts().keys() - LEFT_OUT))
     return MAKERS[random.choice(LEADS_TO[step])](random, number // AT_ONCE)
 
@@ -61,13 +65,19 @@ def _contend(random: Random, world: World, name: str) -> Act:
     return ("ring", random.choice(others), turn.lease.agent_id)
 
 
+def _haggle(random: Random, world: World) -> Act:
+    """An agent has a dead letter whose key may be bound to another one: it is, or somebody revives it."""
+    if random.random() < 0.4:
+        return ("bind", random.choice(["ops", "lab", "cron", ""]))
+    return ("revive", random.choice(OPERATORS), random.choice(sorted(world.witness.rebindable)))
+
+
 def _go_on(random: Random, world: World, name: str) -> Act:
     if world.seats[name].party.at == "turn":
+        turn = world.seats[name].turn
+        if turn and random.random() < 0.3 and any(not owner_of(one) for one in world.witness.told[turn.batch_id]):
+            return ("turn", name, "final")
         return ("turn", name, random.choice(list(OUTCOMES))) if random.random() < 0.6 else _time(random, 0)
-    if name == "op":
-        # Not interrupted: a revival for another owner that lost its second step, and is repeated after the key went back to the first
-        # owner, gives the completion to both (dispatcher/dead_letters.py asks who has it already before a drop, and not before a revival).
-        return ("step", name, GO)
     if random.random() < 0.03:
         return ("crash", name)
     return ("step", name, random.choices([GO, LOSE_REPLY, LOSE_CALL], [90, 6, 4])[0])
@@ -94,9 +104,10 @@ MAKERS: dict[str, Callable[[Random, int], Act]] = {
     "crash": lambda r, _: ("crash", r.choice(WORKERS)),
     "trim": lambda _, __: ("trim",),
     "move": lambda r, _: ("move", r.choice(AGENTS), r.choice(POOLS)),
-    "revive": lambda r, _: ("revive", r.randrange(4)),
-    "drop": lambda r, _: ("drop", r.randrange(4)),
-    "bind": lambda r, _: ("bind", r.choice(["ops", "lab", ""])),
+    "die": lambda r, n: ("die", r.choice(["ops", "lab"]), n),
+    "revive": lambda r, _: ("revive", r.choice(OPERATORS), r.randrange(4)),
+    "drop": lambda r, _: ("drop", r.choice(OPERATORS), r.randrange(4)),
+    "bind": lambda r, _: ("bind", r.choice(["ops", "lab", "cron", ""])),
     "mend": lambda r, _: ("mend", r.choice(AGENTS), r.randrange(2)),
 }  # fmt: skip
 
@@ -161,20 +172,42 @@ def _ring(world: World, name: str, agent: str) -> bool:
     return True
 
 
-def _operate(world: World, nth: int, what: str) -> bool:
-    letters = sorted(world.us.ledger.dead_letters(), key=lambda letter: letter.completion_id)
-    party = world.seats["op"].party
-    if party.at or not letters:
+def _operate(world: World, name: str, which: int | str, what: str) -> bool:
+    """`which`: a completion, or the how manyth letter."""
+    known = sorted(letter.completion_id for letter in world.us.ledger.dead_letters())
+    party = world.seats[name].party
+    if party.at or not known or (isinstance(which, str) and which not in known):
         return False
-    completion_id = letters[nth % len(letters)].completion_id
+    completion_id = which if isinstance(which, str) else known[which % len(known)]
 
     def work() -> None:
         try:
-            getattr(world.letters, what)(completion_id)
+            getattr(world.letters[name], what)(completion_id)
         except (NotRevived, UnknownCompletion, StoreUnavailable):
             return
 
     party.start(work)
+    return True
+
+
+def _die(world: World, agent: str, n: int) -> bool:
+    """As far as an agent comes with a completion whose key is bound to it and whose heartbeat must not be tried again."""
+    idle = [name for name in (*ROUTERS, *WORKERS) if not world.seats[name].party.at]
+    routers, workers = (
+        [name for name in idle if name in ROUTERS],
+        [name for name in idle if SERVES.get(name) == world.config.pool_of(agent)],
+    )
+    if not routers or not workers:
+        return False
+    _bind(world, agent)
+    _submit(world, "free", n, "event")
+    _route(world, routers[0], 5)
+    while _step(world, routers[0], GO):
+        pass
+    world.pass_time(300, renewing=True)
+    _ring(world, workers[0], agent)
+    while _step(world, workers[0], GO) or _turn(world, workers[0], "final"):
+        pass
     return True
 
 
@@ -240,6 +273,7 @@ _PLAYS: dict[str, Callable[..., object]] = {
     "submit": _submit, "route": _route, "ring": _ring, "step": _step, "turn": _turn, "renew": World.renew, "cadence": _cadence,
     "hold": _hold, "resume": lambda w, a: _hold(w, a, ""), "inspect": lambda w, a: w.us.inspection.inspect(a, "agents"), "pass": _pass,
     "gap": _gap, "jump": _jump, "watch": World.watch, "crash": World.crash, "trim": World.trim, "move": _move,
-    "revive": lambda w, n: _operate(w, n, "revive"), "drop": lambda w, n: _operate(w, n, "drop"), "bind": _bind, "mend": _mend,
+    "revive": lambda w, o, n: _operate(w, o, n, "revive"), "drop": lambda w, o, n: _operate(w, o, n, "drop"), "bind": _bind, "mend": _mend,
+    "die": _die,
     "flush": lambda w: w.client.script_flush(), "lose-bell": _lose_bell,
 }  # fmt: skip

@@ -39,7 +39,8 @@ max_mailbox = 6
 max_dead = 5
 ledger_completions = 3
 """
-ROUTERS, WORKERS = ("r1", "r2"), ("w1", "w2", "w3", "w4")
+ROUTERS, WORKERS, OPERATORS = ("r1", "r2"), ("w1", "w2", "w3", "w4"), ("o1", "o2")
+PARTIES = (*ROUTERS, *WORKERS, *OPERATORS)
 
 
 class Bells:
@@ -104,7 +105,7 @@ class System:
         with tempfile.TemporaryDirectory(prefix="wk-") as folder:
             (Path(folder) / "wake.toml").write_text(TOML)
             self.config = load(Path(folder) / "wake.toml", {})
-        self.seats = {name: Seat(name, self.config, url) for name in (*ROUTERS, *WORKERS, "op", "us")}
+        self.seats = {name: Seat(name, self.config, url) for name in (*PARTIES, "us")}
         self.seats["us"].caller.party = None
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from dispatcher.store.handoffs import MARK
 from dispatcher.store.keys import Keys
 from dispatcher.store.ledger import Ledger
 from dispatcher.store.scripts import Call, Reply
@@ -32,6 +33,8 @@ class Witness:
         self.begun_at: dict[tuple[str, int], int] = {}
         self._nonces: dict[str, tuple[str, str]] = {}
         self._wrong: AssertionError | None = None
+        self._handed: dict[str, str] = {}  # completion -> the agent whose letter stands for a wake that is deposited elsewhere already
+        self.rebindable: set[str] = set()  # letters that an agent has of completions whose key is bound
         self.now_ms: Callable[[], int] = lambda: 0
 
     # Answers
@@ -58,6 +61,10 @@ class Witness:
             token = int(args["token"])
             turns.under(token, f"{call.script} of {agent} answered {reply.status}")
             self._turned(turns, call, reply, token)
+        elif call.script == "deposit" and reply.status in ("DEPOSITED", "MAILBOX_FULL") and str(args["entry"]).startswith(MARK):
+            self._handed[str(args["id"])] = str(args["entry"]).split(":")[1]
+        elif reply.status == "TAKEN":
+            self._handed.pop(str(args["id"]), None)
         elif call.script == "move" and reply.status == "MOVED" and turns.running:
             turns.taken_over(turns.running, turns.token)
 
@@ -109,26 +116,26 @@ class Witness:
             raise self._wrong
         picture = Picture(client)
         assert_sound(picture, self._keys)
+        self.rebindable = set()
         held: Counter[str] = Counter()
         dead: Counter[str] = Counter()
         for key, agent in self._agents(picture):
             self._look_at(picture, key, agent, held)
-            dead.update(picture.hkeys(key["dead"]))
+            letters = picture.hkeys(key["dead"])
+            self.rebindable.update(one for one in letters if not owner_of(one))
+            dead.update(one for one in letters if self._handed.get(one) != agent)
         inbox = {fields["id"] for _, fields in picture.xrange(self._keys.inbox["stream"])}
         dead.update(picture.hkeys(self._keys.inbox["dead"]))
-        twice = [one for one, n in held.items() if n > 1]
-        assert not twice, f"{twice} wait or run in two places"
+        twice = [one for one, n in (held + dead).items() if n > 1]
+        assert not twice, f"{twice} wait, run or are dead in two places"
         lost = [one for one in self.accepted if one not in self.fates and not (held[one] or dead[one] or one in inbox)]
         assert not lost, f"accepted and nowhere: {sorted(lost)}"
-        # A revival that was interrupted between its two steps leaves the old letter, even when the new owner has settled its wake.
-        left = [one for one in self.fates if dead[one] and not _owner(one)]
-        again = [one for one in self.fates if held[one] or (dead[one] and one not in left)]
+        again = [one for one in self.fates if held[one] or dead[one]]
         assert not again, f"over, and here again: {[(one, self.fates[one]) for one in again]}"
         strange = [one for one in [*held, *dead, *inbox] if one not in self.accepted]
         assert not strange, f"never accepted: {strange}"
-        double = sum((held + dead).values()) - len(held | dead) + len(left)
         balance = Ledger(picture, self._keys).balance()
-        assert balance.balance == -double, f"the books do not balance: {balance}, {double} revivals interrupted"
+        assert balance.balance == 0, f"the books do not balance: {balance}"
         return picture
 
     def _agents(self, picture: Picture) -> Iterator[tuple[dict[str, str], str]]:
@@ -151,11 +158,11 @@ class Witness:
         sessions = {member[1] for member in waiting} | {json.loads(raw)["session"] for raw in picture.hgetall(key["batches"]).values()}
         here = [member[4] for member in waiting] + [m.split(SEP)[4] for members in batches.values() for m in members]
         foreign = [session for session in sessions if session.split(":")[1] != agent]
-        foreign += [one for one in [*here, *picture.hkeys(key["dead"])] if _owner(one) not in (agent, "")]
+        foreign += [one for one in [*here, *picture.hkeys(key["dead"])] if owner_of(one) not in (agent, "")]
         assert not foreign, f"{agent} has what is another's: {foreign}"
 
 
-def _owner(completion_id: str) -> str:
+def owner_of(completion_id: str) -> str:
     """Whose a completion is by its id; nothing for one whose key has to be bound."""
     owner = completion_id.split(":")[1] if completion_id.startswith("tick:") else completion_id.partition("-")[0]
     return "" if owner == "free" else owner

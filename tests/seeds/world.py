@@ -11,7 +11,7 @@ from dispatcher.dead_letters import DeadLetters
 from dispatcher.heartbeat import Heartbeats, Started
 from dispatcher.routing import Router
 from dispatcher.store.sweeping import Absent, Sweeping
-from tests.seeds.seats import ROUTERS, WORKERS, Bells, System, Turn
+from tests.seeds.seats import OPERATORS, ROUTERS, WORKERS, Bells, System, Turn
 from tests.seeds.witness import Witness
 
 T0 = 1_800_000_000_000
@@ -49,7 +49,7 @@ class World:
         self.sweeping = Sweeping(self.us, POOLS)
         self.routers = {name: self._router(name) for name in ROUTERS}
         self.beats = {name: self._heartbeats(name) for name in WORKERS}
-        self.letters = DeadLetters(self.seats["op"].store, self.config, self.bells, lambda: None)
+        self.letters = {name: DeadLetters(self.seats[name].store, self.config, self.bells, lambda: None) for name in OPERATORS}
         for name in WORKERS:
             self.seats[name].appear()
         self.sweep()

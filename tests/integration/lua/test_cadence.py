@@ -29,6 +29,7 @@ def test_set(rig: Rig) -> None:
     assert rig.client.keys(f"*:{AGENT}:*") == []
     assert rig.ledger.home_of(AGENT) is None
     assert rig.acquire() == NotLeased("NOT_DUE", str(LATER.next_ms))
+    assert rig.step("mend", now=rig.now_ms, agent=AGENT, pool=POOL, fix=1, ledger_max=9).status == "SOUND"
 
 
 def test_changed(rig: Rig) -> None:
