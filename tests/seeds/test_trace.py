@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
 
+from dispatcher.config import load
+from dispatcher.embedded import EmbeddedServer
+from dispatcher.store.opened import open_store
 from tests.seeds.reference import NotAllowed, Turns
-from tests.seeds.trace import lines_of, replay
+from tests.seeds.trace import lines_of, replay, traced
 from tests.support.gates import wait_until
 from tests.support.gateway import PATIENCE_S, Gateway, ids
 from tests.support.gateway_fixture import gateway
+from tests.support.sources import ROOT
 
 __all__ = ["gateway"]
 A = "ops-1"
@@ -34,8 +45,8 @@ GOOD = [
 
 
 def test_a_course_of_events_that_may_be() -> None:
-    traced = replay(GOOD)
-    assert (traced.refused, traced.words["begun"]) == ({}, 5)
+    found = replay(GOOD)
+    assert (found.refused, found.words["begun"]) == ({}, 5)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +85,42 @@ def test_a_token_is_never_given_twice() -> None:
         turns.leased(5)
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short path: the demo's server has its socket in it."""
+    path = Path(tempfile.mkdtemp(prefix="wk-"))
+    yield path
+    rmtree(path, ignore_errors=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_demo_is_one_that_the_model_allows(folder: Path) -> None:
+    """What it leaves on disk, read again by the program that does this for any store; and that program says when it is not so."""
+    env = os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+    words = (sys.executable, "-m", "dispatcher.cli", "demo", "--keep", "--json")
+    demo = json.loads(subprocess.run(words, cwd=folder, env=env, capture_output=True, timeout=400, check=True).stdout)
+    config = load(Path(demo["folder"], "wake.toml"), {})
+    server = EmbeddedServer(config.data_dir)
+    store = open_store(config, server.start(60))
+    check = (sys.executable, "-m", "tests.seeds.trace", "--config", str(Path(demo["folder"], "wake.toml")))
+    try:
+        found = traced(store)
+        assert (found.refused, found.words["begun"]) == ({}, demo["heartbeats"])
+        allowed = subprocess.run(check, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
+        assert (allowed.returncode, allowed.stderr) == (0, "")
+        last = [one for one in lines_of(store) if one["what"] == "ran"][-1]
+        home = store.ledger.home_of(last["agent"])
+        assert home
+        store.client.xadd(store.keys.agent(home[0], last["agent"])["ledger"], dict(last))
+        refused = subprocess.run(check, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
+        assert refused.returncode == 1
+        assert f"{last['agent']}: ran at" in refused.stderr
+    finally:
+        store.close()
+        server.stop()
+
+
 @pytest.mark.slow
 def test_a_real_run_is_one_that_the_model_allows(gateway: Gateway) -> None:
     """Failures, a worker that is killed in its turn, and ordinary work; then the same ledger with one receipt too many, or too few."""
@@ -90,10 +137,9 @@ def test_a_real_run_is_one_that_the_model_allows(gateway: Gateway) -> None:
     gateway.submit(*ids("d", 5))
     gateway.quiet(settled=10)
     wait_until(lambda: gateway.records()[-1:] == ["ran"], PATIENCE_S, "the last receipt is written")
-    lines = lines_of(gateway.store)
-    traced = replay(lines)
-    assert traced.refused == {}
-    assert traced.words["taken-over"] == 1
+    lines, found = lines_of(gateway.store), traced(gateway.store)
+    assert found.refused == {}
+    assert found.words["taken-over"] == 1
     end = max(n for n, one in enumerate(lines) if one["what"] == "ran")
     assert replay([*lines, lines[end]]).refused
     begin = min(n for n, one in enumerate(lines) if one["what"] == "begun")

@@ -1,7 +1,7 @@
-"""Holds the ledger of a real run against the reference model: `python -m tests.seeds.trace [--config wake.toml] [--part]`.
+"""Holds the ledger of a real run against the reference model: `python -m tests.seeds.trace [--config wake.toml]`.
 
-Each receipt must be a step that the model allows after those before it. A ledger is bounded and may begin in the middle of a batch: what a
-batch did before its first receipt is taken as it is. Exit code 1 if a step is not allowed; each agent's first one is told.
+Each receipt must be a step that the model allows after those before it. A ledger is bounded; of one that has forgotten its beginning, what
+a batch did before its first receipt is taken as it is. Exit code 1 if a step is not allowed; each agent's first one is told.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from dispatcher.config import load
@@ -86,22 +87,33 @@ def lines_of(store: Store) -> list[dict[str, str]]:
     return [dict(fields) for slot, pool in store.ledger.pools() for _, fields in store.client.xrange(store.keys.pool(slot, pool)["ledger"])]
 
 
+def is_whole(store: Store) -> bool:
+    """Whether no ledger of this store has forgotten a receipt."""
+    streams = [store.keys.pool(slot, pool)["ledger"] for slot, pool in store.ledger.pools()]
+    told = [store.client.xinfo_stream(stream) for stream in streams if store.client.exists(stream)]
+    return all(one["entries-added"] == one["length"] for one in told)
+
+
+def traced(store: Store) -> Traced:
+    """The ledger of this store, held against the model. For a store at rest: what is written meanwhile may be read in part."""
+    return replay(lines_of(store), whole=is_whole(store))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.seeds.trace", description=__doc__)
-    parser.add_argument("--config", help="wake.toml of the run")
-    parser.add_argument("--part", action="store_true", help="the ledger has forgotten its oldest receipts")
+    parser.add_argument("--config", type=Path, help="wake.toml of the run")
     words = parser.parse_args()
     config = load(words.config)
     store = open_store(config, server_url(config))
     try:
-        traced = replay(lines_of(store), whole=not words.part)
+        found = traced(store)
     finally:
         store.close()
-    told = ", ".join(f"{what} {count}" for what, count in sorted(traced.words.items()))
-    print(f"{sum(traced.words.values())} receipts ({told}): {len(traced.refused)} agents have one that the model does not allow")
-    for agent, why in traced.refused.items():
+    told = ", ".join(f"{what} {count}" for what, count in sorted(found.words.items()))
+    print(f"{sum(found.words.values())} receipts ({told}): {len(found.refused)} agents have one that the model does not allow")
+    for agent, why in found.refused.items():
         print(f"  {agent}: {why}", file=sys.stderr)
-    return int(bool(traced.refused))
+    return int(bool(found.refused))
 
 
 if __name__ == "__main__":
