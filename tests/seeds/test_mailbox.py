@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -106,9 +107,10 @@ class Machine(RuleBasedStateMachine):
             assert answer.status == expected
 
 
-def test_any_order_of_calls_is_answered_as_the_model_says(redis_client: Any) -> None:
+@pytest.mark.parametrize("examples", [4, pytest.param(60, marks=pytest.mark.slow)])
+def test_any_order_of_calls_is_answered_as_the_model_says(redis_client: Any, examples: int) -> None:
     class OnThisServer(Machine):
         def __init__(self) -> None:
             super().__init__(redis_client)
 
-    run_state_machine_as_test(OnThisServer, settings=settings(max_examples=30, stateful_step_count=30))
+    run_state_machine_as_test(OnThisServer, settings=settings(max_examples=examples, stateful_step_count=30))
