@@ -154,6 +154,8 @@ class DeadLetters:
             raise NotRevived(f"revive completion={completion_id}: the mailbox of agent={owner} is full; it is that agent's dead letter now")
         if reply.status == "DEPOSITED" and reply.rest[0] == 1:
             self._ringer.ring_all([(owner, self._pool_of(owner))])
+        if reply == ("DUPLICATE", ["dead"]):
+            return self.revive(completion_id)  # it died there meanwhile, and that is the only letter now
         return route
 
     def _put(self, record: Record, wake: Wake, route: Route, handoff: Handoff) -> Reply:
