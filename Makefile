@@ -5,7 +5,7 @@ RUNS := .venv/.runs
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test check test-openclaw lint bench faults model mutants docs screenshots lock clean
+.PHONY: demo test check test-openclaw lint bench faults model mutants soak docs screenshots lock clean
 
 demo: $(RUNS) ## real commands, real heartbeats, a table at the end; under a minute
 	$(BIN)/wake demo
@@ -41,6 +41,10 @@ model: $(READY) ## every interleaving of the protocol's model, and every rule br
 
 mutants: $(READY) ## one rule changed at a time; the tests that should notice must. Writes bench/results/mutants.md
 	$(BIN)/python -m tests.mutants.check
+
+SEEDS ?= 20000
+soak: $(READY) ## seeded interleavings on the real Lua, SEEDS=... of them; writes bench/results/seeds.md
+	$(BIN)/python -m tests.seeds.check $(SEEDS)
 
 docs: $(READY) ## the reference from the code, and all pages as HTML in build/docs
 	$(BIN)/python -m docs.make_reference

@@ -75,7 +75,7 @@ class Router:
     def resolve(self, key: str, agent_id: str | None = None, bindings: Mapping[str, str] | None = None) -> Route:
         """The one owner of a key, and the queue on which it is rung. Raises InvalidAddress with a dead letter reason."""
         found = self._resolved(key, agent_id, LazyBindings(self._store.bindings) if bindings is None else bindings)
-        return self._route(found.address, found.via)
+        return self.route_to(found.address, found.via)
 
     def _resolved(self, key: str, agent_id: str | None, bindings: Mapping[str, str]) -> Resolved:
         config = self._config
@@ -165,7 +165,7 @@ class Router:
         policy = self._config.agent(address.agent_id)
         quiet = quiet_reason(completion, policy.notify)
         deposit = self._deposit(entry, completion, address, via, read_at_ms)  # may move the agent to another pool
-        return Routed(entry, self._route(address, via), deposit, quiet)
+        return Routed(entry, self.route_to(address, via), deposit, quiet)
 
     def _deposit(self, entry: InboxEntry, completion: Reported, address: Address, via: Via, read_at_ms: int) -> Deposit:
         agent_id = address.agent_id
@@ -227,7 +227,7 @@ class Router:
 
     def _rehomed(self, item: Routed, pool: str, configured: str) -> Routed:
         pool, configured = self._homes.moved(item.agent_id, pool, configured)
-        route = self._route(item.route.address, item.route.via)
+        route = self.route_to(item.route.address, item.route.via)
         return replace(item, route=route, deposit=replace(item.deposit, pool=pool, configured=configured))
 
     def _refuse(self, entry: InboxEntry, error: InvalidAddress | ValidationError, pin: str | None, done: Counter[str]) -> None:
@@ -248,7 +248,8 @@ class Router:
                 "route completion=%s: the dead letters are full, the entry stays in the inbox; revive or drop some", entry.completion_id
             )
 
-    def _route(self, address: Address, via: Via) -> Route:
+    def route_to(self, address: Address, via: Via) -> Route:
+        """How that address is rung now."""
         pool, _ = self._homes.home(address.agent_id)
         return Route(address=address, pool=pool, queue=self._homes.queue_of(address.agent_id), via=via)
 

@@ -135,7 +135,7 @@ def send_rubbish(site: Site, _: Load, times: int) -> int:
     return done
 
 
-def lose_and_double_doorbells(site: Site, _: Load, times: int) -> int:
+def lose_and_double_doorbells(site: Site, load: Load, times: int) -> int:
     """Thieves wait at every queue like any worker. What they get is lost, or put back twice."""
     done = [0, 0]
     over = threading.Event()
@@ -151,6 +151,7 @@ def lose_and_double_doorbells(site: Site, _: Load, times: int) -> int:
                         client.rpush(queue, message)
                     over.wait(0.05)  # or they would get their own copies for ever
 
+    site.wait(lambda: load.accepted, "the first doorbells ring")  # a busy machine is slow to start the producer
     thieves = [threading.Thread(target=steal, args=(number % 2,)) for number in range(4)]
     for thief in thieves:
         thief.start()

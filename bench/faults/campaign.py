@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from bench.faults import acts_processes, acts_server
 from bench.faults.evidence import take_overs, verdict
 from bench.faults.site import POOLS, Load, Site
 from dispatcher.core.errors import StoreUnavailable
+from tests.seeds.trace import Traced, traced
 
 DEFAULT_LEASE = {"ttl_ms": 30_000, "renew_ms": 5_000, "margin_ms": 2_000}
 SHORT_LEASE = {"ttl_ms": 4_000, "renew_ms": 600, "margin_ms": 600}
@@ -84,6 +85,7 @@ class Campaign:
     only: str = ""  # of the acts those whose name has it
     rows: list[Row] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    traced: Traced = field(default_factory=Traced)  # the whole ledger after the last act that came to rest
 
     def run(self) -> dict[str, Any]:
         """Everything that was found, as `report` writes it. Ends with the first act that finds something."""
@@ -125,6 +127,9 @@ class Campaign:
         except (AssertionError, OSError) as error:
             trouble.append(f"{type(error).__name__}: {error}")
         found = verdict(site.gateway.store, POOLS, site.planned, turns := site.turns(), trouble)
+        if not trouble:
+            self.traced = traced(site.gateway.store)
+            found = replace(found, problems=[*found.problems, *(f"{agent}: {why}" for agent, why in self.traced.refused.items())])
         ours = {pid: at for pid, at in (site.deaths | site.stops).items() if pid not in deaths}
         return Row(
             act.name,
@@ -168,6 +173,7 @@ class Campaign:
             "sigkills": site.kills,
             "take_over_s": {"n": len(killed), **{f"p{p}": percentile(killed, p) for p in (50, 90, 99, 100)}},
             "left_out": self.left_out,
+            "receipts": dict(sorted(self.traced.words.items())),
             "problems": [f"{row.name}: {problem}" for row in self.rows for problem in row.problems],
             "acts": [vars(row) for row in self.rows],
         }

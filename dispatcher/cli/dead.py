@@ -83,6 +83,8 @@ def show(completion_id: CompletionId, config: ConfigFile = None, as_json: AsJson
     names = {"completion_id": "completion", "reason": "reason", "session_key": "session key", "agent_id": "agent", "via": "via"}
     names |= {"attempts": "attempts", "revivals": "revivals", "batch_id": "batch"}
     told = [(title, shown[name]) for name, title in names.items()]
+    if letter.handoff_to:
+        told.append(("unfinished", f"its revival for {letter.handoff_to} was interrupted; `wake dead revive {completion_id}` completes it"))
     times = [("accepted", when(shown["accepted_at_ms"])), ("dead since", when(letter.dead_at_ms))]
     facts([*told, *times, ("text", shown["text"]), *(("error", error) for error in letter.errors)])
 
@@ -100,7 +102,7 @@ def revive(
 ) -> None:
     """Give dead letters to the agents that own their session keys now. Exit code 1 when nobody owns one; that letter stays.
 
-    Each keeps its id and is resolved afresh.
+    Each keeps its id and is resolved afresh; one whose revival was interrupted goes to the agent that it was for.
 
     \b
     Examples:
@@ -229,6 +231,7 @@ def _row(letter: DeadLetter, now_ms: int) -> dict[str, Any]:
         "agent_id": letter.agent_id,
         "attempts": letter.attempts,
         "age_s": round(max(0, now_ms - letter.dead_at_ms) / 1000, 3),
+        "handoff_to": letter.handoff_to,
     }
 
 

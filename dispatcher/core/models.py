@@ -248,7 +248,7 @@ Outcome = Ran | Skipped | Busy | Failed
 
 
 class DeadLetter(Value):
-    """A completion set aside: visible, revivable, never evicted."""
+    """A completion set aside: visible, revivable, never evicted. `handoff_to`: the agent that its interrupted revival is for."""
 
     completion_id: str
     reason: str
@@ -258,6 +258,7 @@ class DeadLetter(Value):
     dead_at_ms: int
     batch_id: str | None = None
     errors: tuple[str, ...] = ()
+    handoff_to: str | None = None
 
 
 class Receipt(Value):

@@ -41,9 +41,9 @@ class Books:
     """Reads of many keys are not one moment: a difference is an error only if it stays."""
 
     def __init__(
-        self, client: Any, keys: Keys, pools: Callable[[], list[tuple[int, str]]], has_marker: Callable[[str, str, str], bool]
+        self, client: Any, keys: Keys, pools: Callable[[], list[tuple[int, str]]], marker_of: Callable[[str, str], tuple[int, list[str]]]
     ) -> None:
-        self._client, self._keys, self._pools, self._has_marker = client, keys, pools, has_marker
+        self._client, self._keys, self._pools, self._marker_of = client, keys, pools, marker_of
 
     def balance(self) -> Balance:
         """One reading, the inbox first. Bodies are read of claimed entries only, a page at a time."""
@@ -81,9 +81,16 @@ class Books:
             totals["running"] += running
         for agent_id in deads:
             pipe.hlen(self._keys.agent(pool, agent_id)["dead"])
-        totals["dead"] += sum(pipe.execute())
+            pipe.hgetall(self._keys.agent(pool, agent_id)["handoffs"])
+        letters = pipe.execute()
+        totals["dead"] += sum(letters[::2]) - sum(self._handed_over(handoffs) for handoffs in letters[1::2])
         for name in ("accepted", "settled", "suppressed", "dropped"):  # a slot itself accepts the ticks of a cadence
             totals[name] += int(counters.get(name, 0))
+
+    def _handed_over(self, handoffs: dict[str, str]) -> int:
+        """How many of these letters lie with another agent already, which counts them: the crash came before they were taken."""
+        noted = [(completion_id, json.loads(raw)) for completion_id, raw in handoffs.items()]
+        return sum(self._marker_of(note["to"], completion_id)[0] >= note["revival"] for completion_id, note in noted)
 
     def _claimed(self, count: int) -> list[str]:
         try:
@@ -104,7 +111,7 @@ class Books:
                 pipe.xrange(self._keys.inbox["stream"], entry, entry)
             for entry, fields in (found[0] for found in pipe.execute() if found):
                 owner = _owner_in(fields.get("body", ""), pins.get(entry, ""))
-                marked += bool(owner) and self._has_marker(str(owner), fields.get("id", ""), entry)
+                marked += bool(owner) and entry in self._marker_of(str(owner), fields.get("id", ""))[1]
         return marked
 
 

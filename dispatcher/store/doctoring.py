@@ -45,6 +45,7 @@ class Doctor:
         yield from self._inbox()
         for pool, agent_id in sorted(self._agents()):
             yield from self._agent(pool, agent_id)
+            yield from self._handoffs(pool, agent_id)
         yield from self._counters(agreed)
 
     # Agents
@@ -114,6 +115,24 @@ class Doctor:
                     self._client.hdel(key[name], agent_id)
                 self._client.srem(key["deads"], agent_id)
         yield Finding(f"agent {agent_id} in {pool}", f"orphaned: it lives in {home}", self._fix)
+
+    def _handoffs(self, pool: str, agent_id: str) -> Iterator[Finding]:
+        """Revivals for another agent that were interrupted: before the letter was taken, which an operator completes, or just after it."""
+        handoffs, where = self._store.handoffs, f"agent {agent_id} in {pool}"
+        try:
+            noted = sorted(handoffs.open(pool, agent_id).items())
+            marked = list(handoffs.marked(pool, agent_id))
+        except ResponseError:
+            return  # said already
+        young_ms = (self._store.handoffs.now_ms or self._store.ledger.now_ms()) - self._store.limits.max_hold_ms
+        for completion_id, to in ((one, to) for one, (to, at_ms) in noted if at_ms < young_ms):
+            what = f"unfinished: the revival of {completion_id} for agent {to}; `wake dead revive {completion_id}` completes it"
+            yield Finding(where, what, False)
+        for completion_id, source, mark in marked:
+            home = self._store.ledger.home_of(source)
+            if not home or completion_id not in handoffs.open(home[0], source):
+                mended = self._fix and handoffs.let_go(agent_id, pool, completion_id, mark)
+                yield Finding(where, f"the marker of {completion_id} is kept for a letter of agent {source} that is gone", mended)
 
     # Inbox and counters
 

@@ -195,10 +195,10 @@ class Inbox:
                 == "REVIVED"
             )
 
-    def reroute(self, completion_id: str, agent_id: str, via: str) -> None:
+    def reroute(self, completion_id: str, agent_id: str, via: str, revival: int) -> None:
         """Corrects the receipt of a completion whose revival was deposited with another owner."""
         with unavailable(f"revive completion={completion_id} agent={agent_id}"):
-            self._caller.call("reroute", self._keys.inbox, id=completion_id, agent=agent_id, via=via)
+            self._caller.call("reroute", self._keys.inbox, id=completion_id, agent=agent_id, via=via, revival=revival)
 
     def drop(self, completion_id: str, reason: str = "operator", before_ms: int = 0) -> bool:
         """An ownerless dead letter is dropped for good; with `before_ms` only one that has been dead since before then."""

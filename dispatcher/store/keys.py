@@ -12,7 +12,22 @@ from dispatcher.names import slot_of
 LANES = ("lane_manual", "lane_immediate", "lane_event", "lane_task", "lane_scheduled", "lane_rider", "lane_deep")
 POOL_NAMES = ("clock", "due", "look", "bell", "leases", "counters", "deads", "trims", "ledger", "ticks")
 SLOT_NAMES = ("homes", "pools", "holds", "wide_holds")
-AGENT_NAMES = ("lease", "state", *LANES, "parked", "blocks", "mailbox", "wakes", "outputs", "frozen", "batches", "fates", "finals", "dead")
+AGENT_NAMES = (
+    "lease",
+    "state",
+    *LANES,
+    "parked",
+    "blocks",
+    "mailbox",
+    "wakes",
+    "outputs",
+    "frozen",
+    "batches",
+    "fates",
+    "finals",
+    "dead",
+    "handoffs",
+)
 CAP_NAMES = ("pool_running", "line", "asked", "bucket")
 INBOX_NAMES = ("stream", "seen", "order", "counters", "announced", "dead", "pins", "bindings", "caused", "reload", "reloads")
 DERIVE = ("due", "look", "bell", "leases", "ticks", "lease", "state", *LANES, "parked", "blocks")

@@ -55,7 +55,7 @@ class Ledger:
         # redis-py types its replies as Any | Awaitable[Any]; the client here is the synchronous one.
         self._client, self._keys = client, keys
         self.letters = Letters(client, keys, self.pools)
-        self._books = Books(client, keys, self.pools, self.has_marker)
+        self._books = Books(client, keys, self.pools, self.marker_of)
 
     def now_ms(self) -> int:
         with unavailable("read server time"):
@@ -141,16 +141,17 @@ class Ledger:
 
     def has_marker(self, agent_id: str, completion_id: str, entry: str) -> bool:
         """Whether this inbox entry was deposited with this agent already."""
-        return bool(entry) and entry in self.entry_of(agent_id, completion_id).split(",")
+        return bool(entry) and entry in self.marker_of(agent_id, completion_id)[1]
 
-    def entry_of(self, agent_id: str, completion_id: str) -> str:
-        """The inbox entries behind a completion of this agent, comma separated; empty for one that was never deposited with it."""
+    def marker_of(self, agent_id: str, completion_id: str) -> tuple[int, list[str]]:
+        """The revival that this agent has of a completion, and the inbox entries behind it; (-1, []) if it was never deposited with it."""
         home = self.home_of(agent_id)
         if not home:
-            return ""
+            return -1, []
         with unavailable(f"look up agent={agent_id} completion={completion_id}"):
             raw = self._client.hget(self._keys.agent(home[0], agent_id)["fates"], completion_id)
-        return str(raw.split("|")[2]) if raw else ""
+        fields = raw.split("|") if raw else ("", -1, "")
+        return int(fields[1]), [entry for entry in fields[2].split(",") if entry]
 
     def records(self, agent_id: str, newest: int = 1000, since_ms: int = 0) -> list[dict[str, Any]]:
         """The newest ledger lines of one agent, oldest first, among the last `newest` of its slot in each pool it may have been in."""

@@ -28,13 +28,19 @@ class Letters:
         for completion_id, raw in inbox.items():
             yield _ownerless(completion_id, json.loads(raw))
         for pool, agent_id in self._owners():
+            pipe = self._client.pipeline(transaction=False)
+            for name in ("dead", "handoffs"):
+                pipe.hgetall(self._keys.agent(pool, agent_id)[name])
             with unavailable(f"list dead letters of agent={agent_id}"):
-                letters = self._client.hgetall(self._keys.agent(pool, agent_id)["dead"])
+                letters, handoffs = pipe.execute()
             for completion_id, raw in letters.items():
-                yield _owned(completion_id, agent_id, json.loads(raw))
+                yield _owned(completion_id, agent_id, _with_handoff(raw, handoffs.get(completion_id)))
 
     def find(self, completion_id: str) -> tuple[DeadLetter, Record] | None:
-        """One dead letter and its whole record, or None. Of two (a revival that was interrupted) the older."""
+        """One dead letter and its whole record, or None. Of two (a revival that was interrupted) the older.
+
+        `handoff` in the record: whom it is being revived for (`to`, `session`, `via`), if that is another agent.
+        """
         with unavailable(f"look up dead letter completion={completion_id}"):
             raw = self._client.hget(self._keys.inbox["dead"], completion_id)
         if raw:
@@ -42,9 +48,12 @@ class Letters:
         owners = self._owners()
         pipe = self._client.pipeline(transaction=False)
         for pool, agent_id in owners:
-            pipe.hget(self._keys.agent(pool, agent_id)["dead"], completion_id)
+            for name in ("dead", "handoffs"):
+                pipe.hget(self._keys.agent(pool, agent_id)[name], completion_id)
         with unavailable(f"look up dead letter completion={completion_id}"):
-            found = [(agent_id, json.loads(raw)) for (_, agent_id), raw in zip(owners, pipe.execute(), strict=True) if raw]
+            raws = pipe.execute()
+        both = zip(owners, raws[::2], raws[1::2], strict=True)
+        found = [(agent_id, _with_handoff(raw, handoff)) for (_, agent_id), raw, handoff in both if raw]
         if not found:
             return None
         agent_id, record = min(found, key=lambda item: item[1]["revival"])
@@ -83,6 +92,13 @@ def wake_of(letter: Record) -> Wake:
     return Wake.model_validate_json(letter["wake"])
 
 
+def _with_handoff(raw: str, handoff: str | None) -> Record:
+    """A note about an earlier letter of the same id does not count."""
+    record: Record = json.loads(raw)
+    noted = json.loads(handoff) if handoff else None
+    return record | {"handoff": noted} if noted and noted["revival"] == record["revival"] + 1 else record
+
+
 def _ownerless(completion_id: str, letter: Record) -> DeadLetter:
     return DeadLetter(
         completion_id=completion_id,
@@ -105,4 +121,5 @@ def _owned(completion_id: str, agent_id: str, letter: Record) -> DeadLetter:
         dead_at_ms=int(letter["at"]),
         batch_id=letter.get("batch"),
         errors=tuple(letter.get("errors") or ()),
+        handoff_to=letter["handoff"]["to"] if "handoff" in letter else None,
     )

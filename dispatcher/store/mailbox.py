@@ -221,22 +221,19 @@ class Mailbox:
         )
 
     def revive(self, agent_id: str, pool: str, completion_id: str) -> Ended:
-        """A dead letter of this agent waits again, due at once."""
+        """A dead letter of this agent waits again, due at once. HANDED_OFF: it is being revived for another agent."""
         with unavailable(f"revive agent={agent_id} completion={completion_id}"):
             return _ended(self._step("revive", pool, agent_id, id=completion_id, ledger_max=self._limits.ledger_max))
 
     def drop(self, agent_id: str, pool: str, completion_id: str, reason: str, before_ms: int = 0) -> Ended:
-        """A dead letter of this agent is dropped for good; with `before_ms` only one that has been dead since before then."""
+        """A dead letter of this agent is dropped for good; with `before_ms` only one that has been dead since before then.
+
+        HANDED_OFF: it is being revived for another agent.
+        """
         with unavailable(f"drop agent={agent_id} completion={completion_id}"):
             return _ended(
                 self._step("drop", pool, agent_id, id=completion_id, reason=reason, before=before_ms, ledger_max=self._limits.ledger_max)
             )
-
-    def take_dead(self, agent_id: str, pool: str, completion_id: str, revival: int) -> Ended:
-        """Removes a dead letter whose revival lies with another owner already."""
-        with unavailable(f"revive agent={agent_id} completion={completion_id}"):
-            reply = self._caller.call("take_dead", self._keys.agent(pool, agent_id), agent=agent_id, id=completion_id, revival=revival)
-        return _ended(reply)
 
     def move(self, agent_id: str, pool: str, to: str, configured: str) -> str:
         """Moves an agent with everything it has; MOVED, ALREADY, LEASE_HELD (refused while it runs) or CHANGED."""

@@ -11,6 +11,7 @@ from dispatcher.store.bindings import Bindings
 from dispatcher.store.cadences import Cadences
 from dispatcher.store.caps import Caps
 from dispatcher.store.connect import connect
+from dispatcher.store.handoffs import Handoffs
 from dispatcher.store.holds import Holds
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.inspection import Inspection
@@ -39,13 +40,14 @@ class Store:
     bindings: Bindings
     cadences: Cadences
     holds: Holds
+    handoffs: Handoffs
     caps: Caps
     reloads: Reloads
     inspection: Inspection
 
     def stand_at(self, now_ms: int) -> None:
         """From now on every step is told this time instead of asking the server's clock: for simulation and tests. 0 undoes it."""
-        for part in (self.inbox, self.mailbox, self.cadences, self.holds, self.caps):
+        for part in (self.inbox, self.mailbox, self.cadences, self.holds, self.handoffs, self.caps):
             part.now_ms = now_ms
 
     def close(self) -> None:
@@ -77,6 +79,7 @@ def _store(config: Config, url: str, client: Any, caller_of: CallerOf | None = N
         Bindings(client, keys, dict(config.routing.bindings)),
         Cadences(client, caller, keys, limits),
         Holds(client, caller, keys, limits),
+        Handoffs(client, caller, keys),
         Caps(caller, keys, limits),
         Reloads(client, keys),
         Inspection(client, caller, keys, ledger.pools),

@@ -33,6 +33,9 @@ def test_a_short_campaign_finds_nothing(tmp_path: Path) -> None:
     assert len(acts) + len(found["left_out"]) == 17
     assert [name for name, act in acts.items() if not act["injected"]] == []
     assert found["take_over_s"]["n"] > 0
+    # Every receipt of it was one that the reference model allows, or it would be a problem.
+    assert found["receipts"]["begun"] >= found["receipts"]["ran"] > 0
+    assert found["receipts"]["taken-over"] > 0
     for act in acts.values():
         assert [act[name] for name in ("lost", "twice", "foreign", "overlaps", "balance")] == [0] * 5
     assert set(found["sigkills"]) == {"threads", "child", "router", "producer", "server"}

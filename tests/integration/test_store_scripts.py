@@ -10,11 +10,13 @@ import pytest
 import redis
 
 from dispatcher.core.errors import ScriptContractError, StoreUnavailable
+from dispatcher.core.models import Address
 from dispatcher.store.keys import Keys
 from dispatcher.store.scripts import Call, Caller, scripts
 from tests.support.store import AGENT, HOUR_MS, MAIN, POOL, SIDE, Rig, deposit, entry_ids, ids, letter, submission
 
 ALL_KEYS = Keys("wake", 64)
+HEIR = Address(agent_id="heir", session_key="agent:heir:main")
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ def test_a_full_server_refuses_new_work_only(full: Rig) -> None:
     assert rig.inbox.revive("ownerless")
     assert rig.inbox.drop("c3")
     assert rig.mailbox.revive(AGENT, POOL, "dead").ring
-    rig.inbox.reroute("c1", AGENT, "binding")
+    rig.inbox.reroute("c1", AGENT, "binding", 1)
 
 
 def test_on_a_full_server_an_agent_goes_on_running(full: Rig) -> None:
@@ -131,7 +133,9 @@ def test_on_a_full_server_an_agent_goes_on_running(full: Rig) -> None:
     lease = rig.leased().lease
     assert rig.mailbox.bury(lease, parked, "worker-lost", "").status == "BURIED"
     assert rig.mailbox.drop(AGENT, POOL, "parked", "operator").status == "DROPPED"
-    assert rig.mailbox.take_dead(AGENT, POOL, "parked", 1).status == "NOT_DEAD"
+    assert not rig.handoffs.note(AGENT, POOL, "parked", 1, HEIR, "binding")
+    assert not rig.handoffs.take(AGENT, POOL, "parked", 1)
+    assert not rig.handoffs.let_go(AGENT, POOL, "parked", "from:x:1")
     assert rig.step("trim", agent=AGENT, safe_ms=0, older_ms=0, keep=0, limit=1).status == "TRIMMED"
     assert rig.step("watch", channel="x").status == "WATCHED"
     args: dict[str, Any] = {"agent": AGENT, "token": 1, "renewal": 0, "channel": "x", "min_uptime_s": 0, "ledger_max": 1}

@@ -12,6 +12,7 @@ from dispatcher.core.models import Address, Batch, Intent, Lease, Lineage, Sourc
 from dispatcher.core.snapshot import Deferral
 from dispatcher.store.cadences import Cadences
 from dispatcher.store.caps import Caps
+from dispatcher.store.handoffs import Handoffs
 from dispatcher.store.holds import Holds
 from dispatcher.store.inbox import Claimed, Inbox, InboxEntry, Submission
 from dispatcher.store.inspection import Inspection
@@ -64,6 +65,7 @@ class Rig:
         self.caps = Caps(self.caller, self.keys, self.limits)
         self.ledger = Ledger(client, self.keys)
         self.holds = Holds(client, self.caller, self.keys, self.limits)
+        self.handoffs = Handoffs(client, self.caller, self.keys)
         self.inspection = Inspection(client, self.caller, self.keys, self.ledger.pools)
         self.now_ms = now_ms
         self.inbox.prepare()
@@ -75,7 +77,7 @@ class Rig:
 
     @now_ms.setter
     def now_ms(self, now_ms: int) -> None:
-        for part in (self.mailbox, self.cadences, self.caps, self.holds, self.inspection):
+        for part in (self.mailbox, self.cadences, self.caps, self.holds, self.handoffs, self.inspection):
             part.now_ms = now_ms
 
     def limited(self, **limits: int) -> Rig:

@@ -77,6 +77,7 @@ def _assert_agent(client: Any, agent_id: str, key: dict[str, str], shared: _Shar
     assert agent_id in shared.look or agent_id not in shared.bell, f"{agent_id} is announced, and nobody is to look at it"
     assert (agent_id in shared.leases) == held, f"{agent_id}: lease {lease}, the pool's view {shared.leases}"
     assert (agent_id in shared.deads) == (client.hlen(key["dead"]) > 0), f"{agent_id}: dead letters against {shared.deads}"
+    assert set(client.hkeys(key["handoffs"])) <= set(client.hkeys(key["dead"])), f"{agent_id}: a handoff without its letter"
     assert (agent_id in shared.trims) >= (client.zcard(key["finals"]) > 0), f"{agent_id}: final fates that nobody trims"
     _assert_wakes(client, key, waiting, frozen)
     _assert_batches(client, key, frozen, lease.get("batch", ""))
@@ -92,7 +93,7 @@ def _assert_wakes(client: Any, key: dict[str, str], waiting: list[list[str]], fr
     assert lanes == {(member[0], member[1]) for member in waiting}
     fates = client.hgetall(key["fates"])
     for completion_id in client.zrange(key["finals"], 0, -1):
-        assert fates[completion_id].split("|")[0] in {"settled", "suppressed", "dropped"}, fates[completion_id]
+        assert fates[completion_id].split("|")[0] in {"settled", "suppressed", "dropped", "routed"}, fates[completion_id]
     for member in waiting:
         assert fates[member[4]].startswith("pending|"), fates[member[4]]
     for member in frozen:

@@ -14,7 +14,8 @@ local function wrong(what, command, ...)
   if #found < 100 then found[#found + 1] = what end
   if command and A.fix == '1' then redis.call(command, ...) end
 end
-if not home then wrong('home', 'HSET', K.homes, A.agent, A.pool .. ' ' .. A.pool) end
+-- A cadence alone needs no home.
+if not home and redis.call('EXISTS', K.fates) == 1 then wrong('home', 'HSET', K.homes, A.agent, A.pool .. ' ' .. A.pool) end
 if redis.call('SISMEMBER', K.pools, A.pool) == 0 then wrong('pool', 'SADD', K.pools, A.pool) end
 local places, lanes, members = {}, {}, {}
 for _, member in ipairs(redis.call('ZRANGE', K.mailbox, 0, -1)) do

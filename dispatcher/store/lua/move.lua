@@ -32,7 +32,7 @@ if lease.batch ~= '' then
 end
 if lease.holder ~= '' then release(FROM, A.agent, lease) end
 for _, name in ipairs({ 'lease', 'state', 'lane_manual', 'lane_immediate', 'lane_event', 'lane_task', 'lane_scheduled',
-  'lane_rider', 'lane_deep', 'parked', 'blocks', 'mailbox', 'wakes', 'outputs', 'frozen', 'batches', 'fates', 'finals', 'dead' }) do
+  'lane_rider', 'lane_deep', 'parked', 'blocks', 'mailbox', 'wakes', 'outputs', 'frozen', 'batches', 'fates', 'finals', 'dead', 'handoffs' }) do
   if redis.call('EXISTS', FROM[name]) == 1 then redis.call('RENAME', FROM[name], TO[name]) end
 end
 for _, index in ipairs({ 'due', 'look' }) do redis.call('ZREM', FROM[index], A.agent) end

@@ -1,14 +1,17 @@
 #!lua flags=allow-oom
 -- revive: a dead letter of this agent becomes a waiting wake again, due at once; it keeps its id.   O(log waiting)
--- KEYS   clock @derive mailbox wakes outputs fates dead deads counters ledger
+-- KEYS   clock @derive mailbox wakes outputs fates dead deads handoffs counters ledger
 -- ARGV   now agent id ledger_max
--- REPLY  {"REVIVED", ring?} | {"NOT_DEAD"}
--- INCLUDE now fence due lane fate record
+-- REPLY  {"REVIVED", ring?} | {"NOT_DEAD"} | {"HANDED_OFF", to}
+-- INCLUDE now fence due lane fate handoff record
+-- HANDED_OFF: another agent has the completion already, or is about to.
 local now = slot_now(K, tonumber(A.now))
 local raw = redis.call('HGET', K.dead, A.id)
 if not raw then return { 'NOT_DEAD' } end
--- writes
 local letter = cjson.decode(raw)
+local to = handed_to(K, A.id, letter)
+if to then return { 'HANDED_OFF', to } end
+-- writes
 local entry = string.match(redis.call('HGET', K.fates, A.id) or '', '^%a+|%d+|([^|]*)|') or ''
 redis.call('HDEL', K.dead, A.id)
 if redis.call('HLEN', K.dead) == 0 then redis.call('SREM', K.deads, A.agent) end

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dispatcher.core.models import Address
 from tests.support.exec_process import WAKE, environment
 from tests.support.wake_cli import WakeCli
 
@@ -22,7 +23,7 @@ def books(wake: WakeCli) -> Iterator[None]:
 
 def listed(wake: WakeCli) -> dict[str, dict[str, object]]:
     letters = wake.json("dead", "list")["dead_letters"]
-    assert all(set(x) == {"completion_id", "reason", "session_key", "agent_id", "attempts", "age_s"} for x in letters)
+    assert all(set(x) == {"completion_id", "reason", "session_key", "agent_id", "attempts", "age_s", "handoff_to"} for x in letters)
     return {x["completion_id"]: x for x in letters}
 
 
@@ -37,6 +38,7 @@ def test_letters_with_and_without_an_owner_are_listed(wake: WakeCli) -> None:
     assert isinstance(ownerless["age_s"], float)
     assert ownerless | {"age_s": 0} == {
         "completion_id": "c1", "reason": "unbound-key", "session_key": "node-x", "agent_id": None, "attempts": 0, "age_s": 0,
+        "handoff_to": None,
     }  # fmt: skip
     owned = letters["c2"]
     assert (owned["reason"], owned["session_key"], owned["agent_id"], owned["attempts"]) == (
@@ -149,28 +151,30 @@ def test_a_letter_whose_key_has_another_owner_now_goes_there(wake: WakeCli) -> N
     assert ops.pending == 0
 
 
-def test_a_revival_that_was_interrupted_is_healed_by_repeating_it(wake: WakeCli) -> None:
+def test_a_revival_that_was_interrupted_goes_to_whom_it_was_for(wake: WakeCli) -> None:
+    """It is told by list, show, doctor and audit, it cannot be dropped, and to repeat it completes it, whoever owns the key by now."""
     wake.run("bind", "node-x", "ops")
     wake.deposit("c3", "node-x")
     lease, batch = wake.begin("ops", "node-x")
     wake.store.mailbox.bury(lease, batch.batch_id, "attempts-exhausted", "no")
-    before = wake.client.hgetall(wake.store.keys.agent("agents", "ops")["dead"])
-    fate = wake.client.hget(wake.store.keys.agent("agents", "ops")["fates"], "c3")
-    assert fate
-    wake.run("bind", "node-x", "research")
-    assert wake.run("dead", "revive", "c3").code == 0
-    # As if the process had died before the letter was taken away.
-    keys = wake.store.keys.agent("agents", "ops")
-    wake.client.hset(keys["dead"], mapping=before)
-    wake.client.hset(keys["fates"], "c3", fate)
-    wake.client.sadd(keys["deads"], "ops")
+    research = Address(agent_id="research", session_key="agent:research:node-x")
+    wake.store.handoffs.now_ms = wake.store.ledger.now_ms() - 60_000
+    assert wake.store.handoffs.note("ops", "agents", "c3", 1, research, "binding")
+    assert listed(wake)["c3"]["handoff_to"] == "research"
+    assert wake.json("dead", "show", "c3")["handoff_to"] == "research"
+    assert "its revival for research was interrupted" in wake.run("dead", "show", "c3").out
     refused = wake.run("dead", "drop", "c3", "--yes")
     assert refused.code == 1
     assert "research" in refused.err
-    assert wake.run("dead", "revive", "c3").code == 0
+    examined = wake.run("doctor")
+    assert examined.code == 1
+    assert "`wake dead revive c3` completes it" in examined.out
+    assert wake.run("audit").code == 0
+    assert wake.json("dead", "revive", "c3")["agent_id"] == "research"
     assert listed(wake) == {}
     _, batch = wake.begin("research", "node-x")
-    assert [w.wake_id for w in batch.wakes] == ["c3"], "once, not twice"
+    assert [w.wake_id for w in batch.wakes] == ["c3"]
+    assert wake.run("doctor").code == 0
 
 
 def test_a_full_mailbox_of_the_new_owner_makes_it_that_ones_letter(wake: WakeCli) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dispatcher.core.snapshot import Tick
 from dispatcher.store.cadences import TickChange, changes_to
 from dispatcher.store.mailbox import NotLeased
-from dispatcher.store.scripts import Reply
+from dispatcher.store.scripts import Argument, Reply
 from tests.support.store import AGENT, HOUR_MS, POOL, T0, Rig
 
 CADENCE = "1800000/0/"
@@ -29,6 +29,8 @@ def test_set(rig: Rig) -> None:
     assert rig.client.keys(f"*:{AGENT}:*") == []
     assert rig.ledger.home_of(AGENT) is None
     assert rig.acquire() == NotLeased("NOT_DUE", str(LATER.next_ms))
+    words: dict[str, Argument] = {"now": rig.now_ms, "agent": AGENT, "pool": POOL, "fix": 1, "ledger_max": 9}
+    assert rig.caller.call("mend", rig.keys.agent(POOL, AGENT), **words).status == "SOUND", "it needs no home before its first wake"
 
 
 def test_changed(rig: Rig) -> None:

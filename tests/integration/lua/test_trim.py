@@ -15,7 +15,7 @@ def trim(rig: Rig, *, safe_ms: int = FAR, older_ms: int = 0, keep: int = 1000, l
 
 
 def entry_ms(rig: Rig, completion_id: str) -> int:
-    return int(rig.ledger.entry_of(AGENT, completion_id).split("-")[0])
+    return int(rig.ledger.marker_of(AGENT, completion_id)[1][0].split("-")[0])
 
 
 def settled(rig: Rig, *completion_ids: str) -> None:
