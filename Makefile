@@ -13,9 +13,10 @@ demo: $(RUNS) ## real commands, real heartbeats, a table at the end; under a min
 test: $(READY) ## everything but what is marked slow; no root
 	$(PYTEST) -m "not slow"
 
-check: $(READY) ## everything; installs a browser, libfaketime and spin if it is root and they are missing
+check: $(READY) ## everything; installs a browser, libfaketime, Prometheus and spin if it is root and they are missing
 	.ci/browser
 	.ci/clock
+	.ci/promtool
 	.ci/spin
 	$(PYTEST)
 

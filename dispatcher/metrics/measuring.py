@@ -35,7 +35,7 @@ class Measuring:
     def __init__(self, store: Store, config: Config) -> None:
         self._store, self._config = store, config
         self._max_agents, self._per_agent = config.metrics.max_agents, config.metrics.per_agent
-        self._balance = BalanceWatch(store.ledger.balance)
+        self._balance = BalanceWatch(store.gauges.difference)
         self._lock = threading.Lock()
         self._last: Measured = []
         self._fresh_until = 0.0

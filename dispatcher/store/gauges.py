@@ -11,6 +11,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from dispatcher.core.inspected import Inspected, inspected_from
+from dispatcher.store.books import Balance
 from dispatcher.store.connect import cannot_serve, unavailable
 from dispatcher.store.keys import Keys
 from dispatcher.store.scripts import FAILED, Call, Caller
@@ -47,9 +48,11 @@ class StoreGauges:
 class Gauges:
     """Reads only. `look` first; the others say more of the agents that it names."""
 
-    def __init__(self, client: Any, caller: Caller, keys: Keys, pools: Callable[[], list[tuple[int, str]]]) -> None:
+    def __init__(
+        self, client: Any, caller: Caller, keys: Keys, pools: Callable[[], list[tuple[int, str]]], books: Callable[[], Balance]
+    ) -> None:
         # redis-py types its replies as Any | Awaitable[Any]; the client here is the synchronous one.
-        self._client, self._caller, self._keys, self._pools = client, caller, keys, pools
+        self._client, self._caller, self._keys, self._pools, self._books = client, caller, keys, pools, books
 
     def look(self, max_agents: int) -> StoreGauges:
         """Indexes and counters of every slot. Three round trips."""
@@ -114,6 +117,13 @@ class Gauges:
                 if reply.status not in ("UNKNOWN", FAILED) and str(reply.rest[0]).partition(" ")[0] in ("", pool):
                     seen.append(inspected_from(agent_id, pool, *map(json.loads, reply.rest[1:])))
         return seen
+
+    def difference(self) -> int | None:
+        """One reading of the books, in O(agents with work); None when unsound data keeps them from being read."""
+        try:
+            return self._books().balance
+        except ResponseError:
+            return None
 
     def letters(self, max_agents: int) -> int:
         """Dead letters of agents that lie there now, of so many agents at most in each slot."""

@@ -88,7 +88,7 @@ def _store(config: Config, url: str, client: Any, caller_of: CallerOf | None = N
         Reloads(client, keys),
         Inspection(client, caller, keys, ledger.pools),
         Observed(client, keys),
-        Gauges(client, caller, keys, ledger.pools),
+        Gauges(client, caller, keys, ledger.pools, ledger.balance),
     )
 
 
