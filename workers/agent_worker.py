@@ -16,7 +16,7 @@ from dispatcher.core import observation
 from dispatcher.core.coalesce import coalesce
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.core.metric_table import DEFERRALS, FOREIGN_DOORBELLS, STALE_TOKENS
-from dispatcher.core.models import Batch, Failed, Lease
+from dispatcher.core.models import Batch, Failed, HeartbeatRequest, Lease
 from dispatcher.heartbeat import Heartbeats, NotStarted, Started, describe
 from dispatcher.routing import Ringer
 from dispatcher.store.mailbox import Ended
@@ -27,6 +27,7 @@ from workers.log_context import about, also, shown
 from workers.precheck import Precheck
 from workers.runners import Cancelled, Control, Runner, RunResult, Signal, build_runner
 from workers.tally import Tally
+from workers.tracing import heartbeat_span
 
 log = logging.getLogger(__name__)
 CLEANUP_S = 30.0  # from the time limit until the runner must have let go; then renewals are refused
@@ -119,7 +120,13 @@ class AgentWorker:
 
     def _call_runner(self, lease: Lease, batch: Batch, control: Control) -> RunResult:
         bounds = self._config.bounds
-        request = coalesce(batch, lease.token, max_events=bounds.request_events, max_bytes=bounds.request_bytes)
+        bare = coalesce(batch, lease.token, max_events=bounds.request_events, max_bytes=bounds.request_bytes)
+        with heartbeat_span(bare, batch) as (request, ended):
+            result = self._asked(lease, request, control)
+            ended(result)
+            return result
+
+    def _asked(self, lease: Lease, request: HeartbeatRequest, control: Control) -> RunResult:
         try:
             precheck = self._precheck(lease.agent_id)
             if precheck is not None and (answer := precheck.ask(request, control)) is not None:

@@ -18,6 +18,7 @@ from workers.presence import Presence, holder_name
 from workers.reloading import follow, generation
 from workers.runners import Signal
 from workers.tally import Tally
+from workers.tracing import start_tracing
 
 PRESENCE_WAIT_S = 5.0
 leaving = threading.Event()  # this process begins no heartbeat any more; set in a signal handler, so no lock of ours is involved
@@ -41,6 +42,7 @@ class Host:
         )
         self.presence.on_lost = self.keeper.presence_lost
         self.presence.on_back = self.keeper.presence_back
+        start_tracing()
         self.tally = Tally(self.store.observed, pool)
         self.worker = self._worker(config)
 

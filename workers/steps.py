@@ -26,6 +26,7 @@ from workers.presence import Presence, holder_name
 from workers.reloading import Reloading
 from workers.router_loop import RouterLoop
 from workers.sweeper import Sweeper
+from workers.tracing import flush_tracing
 from workers.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class AgentSide(bootsteps.StartStopStep):
     def stop(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
         self._upkeep.stop()
         self._sweeper.stop()
-        _last_counts()
+        _last_words()
         self._pulse.stop()
         if self._presence is not None:
             self._presence.stop()
@@ -121,9 +122,10 @@ class RouterSide(bootsteps.StartStopStep):
     terminate = stop
 
 
-def _last_counts(**_: object) -> None:
+def _last_words(**_: object) -> None:
     if host := running_host():
         host.tally.stop()
+        flush_tracing()
 
 
 def install() -> None:
@@ -131,5 +133,5 @@ def install() -> None:
     tasks.app.steps["worker"].add(AgentSide)
     router_app.steps["worker"].add(RouterSide)
     task_events.install(tasks.app, router_app)
-    signals.worker_process_shutdown.connect(_last_counts, weak=False)  # of a forked child
+    signals.worker_process_shutdown.connect(_last_words, weak=False)  # of a forked child
     Draining(current_config().lease.grace_ms / 1000).install()

@@ -75,3 +75,14 @@ def test_what_a_worker_observes() -> None:
     }
     ended = settled([0], 7_200_001)
     assert {name.split(SEP)[-1]: count for name, count in ended.items()} == {"12": 1, "sum": 7_200_001}
+
+
+def test_dashboard_and_rules_ask_for_metrics_that_exist_with_labels_that_they_have() -> None:
+    """Whether their queries find something is tried with a real Prometheus: tests/acceptance/test_monitoring.py."""
+    dashboard = (ROOT / "examples" / "grafana" / "dashboard.json").read_text("utf-8")
+    asked = re.findall(r"\b(wake_[a-z_]+)(?:\{([^}]*)\})?", dashboard.replace('\\"', '"') + ALERTS)
+    for name, labels in asked:
+        metric = BY_NAME.get(name) or BY_NAME[re.sub(r"_(bucket|sum|count)$", "", name)]
+        assert set(re.findall(r"(\w+)=", labels)) <= {*metric.labels}, (name, labels)
+    shown = {name for name, _ in asked}
+    assert not [m.name for m in METRICS if not m.per_agent and not any(name.startswith(m.name) for name in shown)], "shown nowhere"
