@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_a_live_system(gateway: Gateway, tmp_path: Path) -> None:
         queries = dashboard_queries()
         for title, expression in queries.items():
             if title not in UNHEARD_OF:
-                wait_until(lambda e=expression: monitor.query(e), PATIENCE_S, f"{title}: {expression}")  # type: ignore[misc]  # bound now
+                wait_until(partial(monitor.query, expression), PATIENCE_S, f"{title}: {expression}")
         wait_until(lambda: number(monitor, 'wake_settle_delay_seconds_count{pool="fork"}') == 4, PATIENCE_S, "what the children settled")
         wait_until(lambda: number(monitor, "wake_balance") == 0, PATIENCE_S, "the books are read")
         assert monitor.query(queries["Alerts: {{alertname}}"]) == []
