@@ -71,7 +71,6 @@ class AgentSide(bootsteps.StartStopStep):
     def stop(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
         self._upkeep.stop()
         self._sweeper.stop()
-        _last_words()
         self._pulse.stop()
         if self._presence is not None:
             self._presence.stop()
@@ -123,6 +122,7 @@ class RouterSide(bootsteps.StartStopStep):
 
 
 def _last_words(**_: object) -> None:
+    """What this process counted and traced last. After its pool: heartbeats that may finish are still to be counted."""
     if host := running_host():
         host.tally.stop()
         flush_tracing()
@@ -133,5 +133,6 @@ def install() -> None:
     tasks.app.steps["worker"].add(AgentSide)
     router_app.steps["worker"].add(RouterSide)
     task_events.install(tasks.app, router_app)
+    signals.worker_shutdown.connect(_last_words, weak=False)
     signals.worker_process_shutdown.connect(_last_words, weak=False)  # of a forked child
     Draining(current_config().lease.grace_ms / 1000).install()

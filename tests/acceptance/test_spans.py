@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import Any
 
 import pytest
@@ -48,3 +49,22 @@ def test_from_a_producer_to_the_environment_of_a_command(gateway: Gateway, pool_
     assert span["resource"]["attributes"]["service.name"] == "wake-dispatcher"
     given = (gateway.folder / "given").read_text().split("-")
     assert [f"0x{given[1]}", f"0x{given[2]}"] == [span["context"]["trace_id"], span["context"]["span_id"]]
+
+
+@pytest.mark.parametrize("pool_type", ["threads", "prefork"])
+def test_the_last_heartbeat_of_a_worker_that_leaves_is_counted(gateway: Gateway, pool_type: str) -> None:
+    """It may finish within the grace period, and what it observed is not lost with its process."""
+    gateway.configure(pools={"agents": {"pool_type": pool_type}}, lease={"grace_ms": 60_000})
+    gateway.plan(gate="ops")
+    gateway.start_router()
+    worker = gateway.start("worker", env={"OTEL_TRACES_EXPORTER": "console", "OTEL_BSP_SCHEDULE_DELAY": "600000"})
+    gateway.ready()
+    gateway.submit("c1", trace={"traceparent": PARENT})
+    gateway.started(1)
+    worker.signal(signal.SIGTERM)
+    worker.hears("leaving: nothing begins here")
+    gateway.open("ops")
+    assert worker.ends() == 0
+    counts = gateway.store.observed.of_pools(["agents"])["agents"]
+    assert sum(count for field, count in counts.items() if field.startswith("wake_settle_delay_seconds\x1fle")) == 1
+    assert [span["attributes"]["wake.outcome"] for span in spans(worker)] == ["ran"]
