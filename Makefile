@@ -13,9 +13,10 @@ demo: $(RUNS) ## real commands, real heartbeats, a table at the end; under a min
 test: $(READY) ## everything but what is marked slow; no root
 	$(PYTEST) -m "not slow"
 
-check: $(READY) ## everything; installs a browser, libfaketime and spin if it is root and they are missing
+check: $(READY) ## everything; installs a browser, libfaketime, Prometheus and spin if it is root and they are missing
 	.ci/browser
 	.ci/clock
+	.ci/promtool
 	.ci/spin
 	$(PYTEST)
 
@@ -73,5 +74,5 @@ $(RUNS): pyproject.toml constraints.txt | $(BIN)/python # half of the time that 
 	@touch $@
 
 $(READY): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,flower,http,docs]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,flower,http,docs,tracing]'
 	@touch $(RUNS) $@

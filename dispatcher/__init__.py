@@ -13,6 +13,7 @@ The path of a completion, and the module that knows it:
     doorbell   the message that says "look into your mailbox", and carries nothing
     app, tasks the Celery side: `exec_completed` and `wake_requested` for producers, `dispatcher.route` for the router
     http       the ingress over HTTP
+    metrics    one page of metrics for the whole store
     tokens     who may report for which agents
     cli        the `wake` command
     workers    (a package beside this one) leases, runs and settles heartbeats

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from dispatcher.core.lineage import VARIABLE, caused_by, to_variable
 from dispatcher.core.models import HeartbeatRequest
+from dispatcher.core.trace_context import Context, from_variables, trace_context
 
 _running: ContextVar[str | None] = ContextVar("wake_lineage", default=None)
+_trace: ContextVar[Context | None] = ContextVar("wake_trace", default=None)
 
 
 @contextmanager
 def heartbeat_of(request: HeartbeatRequest) -> Iterator[None]:
     """Inside, completions that this thread reports are caused by this heartbeat. Threads that it starts do not inherit that."""
     token = _running.set(to_variable(request.agent_id, request.lineage))
+    trace_token = _trace.set(trace_context(request.trace or {}))
     try:
         yield
     finally:
+        _trace.reset(trace_token)
         _running.reset(token)
 
 
@@ -27,3 +32,27 @@ def inherited_lineage() -> dict[str, object] | None:
     """The lineage of what is reported here and now; None outside of a heartbeat."""
     running = _running.get()
     return caused_by(os.environ.get(VARIABLE, "") if running is None else running)
+
+
+def inherited_trace() -> Context | None:
+    """The trace context of what is reported here and now: of the current span, of the heartbeat, of the environment; None without any.
+
+    OpenTelemetry is asked only where this process has loaded it already.
+    """
+    return _of_current_span() or (from_variables(os.environ) if _running.get() is None else _trace.get())
+
+
+def _of_current_span() -> Context | None:
+    if "opentelemetry.trace" not in sys.modules:
+        return None
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    carrier: Context = {}
+    TraceContextTextMapPropagator().inject(carrier)
+    return trace_context(carrier)
+
+
+def inherited() -> dict[str, object]:
+    """The fields of a completion or a wake that say where it comes from; only those that are known here."""
+    known = {"lineage": inherited_lineage(), "trace": inherited_trace()}
+    return {name: value for name, value in known.items() if value}

@@ -40,12 +40,14 @@ class Insist(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A batch has begun under the lease. `asked_at` is monotonic, from before the call that began it. `capped`: it has a place to leave."""
+    """A batch has begun under the lease. `asked_at` is monotonic, from before the call that began it, and `at_ms` about the same moment by
+    the server's clock. `capped`: it has a place to leave."""
 
     lease: Lease
     batch: Batch
     asked_at: float
     capped: bool
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class Heartbeats:
             step = partial(self._store.mailbox.begin, lease, decision.session_key, decision.intents, rules.max_batch, limit_ms)
         begun = self._insist(step, self._trust_s)
         if isinstance(begun, Begun):
-            return Started(lease, begun.batch, asked_at, capped)
+            return Started(lease, begun.batch, asked_at, capped, snapshot.real_ms or snapshot.now_ms)
         if capped:
             self._store.caps.leave(lease.agent_id, lease.pool)
         return _not_begun(begun)

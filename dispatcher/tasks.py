@@ -11,7 +11,7 @@ from celery.exceptions import Reject
 
 from dispatcher import names
 from dispatcher.app import app, current_config, current_store
-from dispatcher.causes import inherited_lineage
+from dispatcher.causes import inherited
 from dispatcher.core.errors import InboxFull, InvalidCompletion, StoreUnavailable
 from dispatcher.core.reported import Reported
 from dispatcher.doorbell import Doorbell
@@ -45,9 +45,7 @@ class SubmittingTask(Task):
         words = dict(kwargs or {})
         if task_id and not words.get(self.id_field):
             words[self.id_field] = task_id
-        if "lineage" not in words and (lineage := inherited_lineage()):
-            words["lineage"] = lineage
-        reported = self.read(words)
+        reported = self.read(inherited() | words)
         return CompletionResult(reported.completion_id, self.app, submit(reported))
 
     def submit_raw(self, args: Sequence[Any], words: dict[str, Any]) -> dict[str, Any]:

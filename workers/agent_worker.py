@@ -12,9 +12,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from dispatcher.config import Config
+from dispatcher.core import observation
 from dispatcher.core.coalesce import coalesce
 from dispatcher.core.errors import StoreUnavailable
-from dispatcher.core.models import Batch, Failed, Lease
+from dispatcher.core.metric_table import DEFERRALS, FOREIGN_DOORBELLS, STALE_TOKENS
+from dispatcher.core.models import Batch, Failed, HeartbeatRequest, Lease
 from dispatcher.heartbeat import Heartbeats, NotStarted, Started, describe
 from dispatcher.routing import Ringer
 from dispatcher.store.mailbox import Ended
@@ -24,6 +26,8 @@ from workers.leftovers import kill_leftovers
 from workers.log_context import about, also, shown
 from workers.precheck import Precheck
 from workers.runners import Cancelled, Control, Runner, RunResult, Signal, build_runner
+from workers.tally import Tally
+from workers.tracing import heartbeat_span
 
 log = logging.getLogger(__name__)
 CLEANUP_S = 30.0  # from the time limit until the runner must have let go; then renewals are refused
@@ -37,9 +41,11 @@ Did = dict[str, Any]
 class AgentWorker:
     """Runs heartbeats of the agents of one pool in this process. Safe for threads: one call is one heartbeat."""
 
-    def __init__(self, store: Store, config: Config, pool: str, holder: str, keeper: LeaseKeeper, ringer: Ringer, stop: Signal) -> None:
+    def __init__(
+        self, store: Store, config: Config, pool: str, holder: str, keeper: LeaseKeeper, ringer: Ringer, stop: Signal, tally: Tally
+    ) -> None:
         self._store, self._config, self._pool = store, config, pool
-        self._keeper, self._ringer, self._stop = keeper, ringer, stop
+        self._keeper, self._ringer, self._stop, self._tally = keeper, ringer, stop, tally
         trust_s = keeper.trust_from(0.0)
         self._beats = Heartbeats(store, config, pool, holder, self._insist, self._limit_ms, trust_s)
         self._runners: dict[str, Runner] = {}
@@ -59,6 +65,7 @@ class AgentWorker:
                 return self._run(done)
             if done.did == "foreign":
                 log.error("foreign doorbell agent=%s refused: it lives in pool %s, we serve %s", agent_id, done.detail, self._pool)
+            self._note(done)
             self._ring(agent_id, done)
             return describe(agent_id, done)
 
@@ -83,6 +90,9 @@ class AgentWorker:
         control = Control(self._config.agent(agent_id).time_limit_s, stop=self._stop, trust_ms=trust_ms)
         held = self._keeper.hold(lease, batch.batch_id, control, started.asked_at, capped=started.capped)
         begun_at = time.monotonic()
+        accepted = [wake.accepted_at_ms for wake in batch.wakes]
+        if batch.attempt == 1:
+            self._tally.add(observation.begun(accepted, started.at_ms))
         try:
             if batch.attempt > 1:
                 kill_leftovers(batch.batch_id, token=lease.token)
@@ -93,14 +103,30 @@ class AgentWorker:
             if started.capped:
                 self._leave(lease)
         self._ring(agent_id, ended)
+        if ended.status == "SETTLED":
+            self._tally.add(observation.settled(accepted, started.at_ms + (time.monotonic() - started.asked_at) * 1000))
+        elif ended.status == "STALE_TOKEN":
+            self._tally.count(STALE_TOKENS)
         word = "handed-back" if isinstance(result, Cancelled) else result.kind
         log.info("heartbeat %s in %.1f s (%s)", word, time.monotonic() - begun_at, ended.status)
         did = {"agent": agent_id, "did": word, "batch": batch.batch_id, "attempt": batch.attempt, "n": len(batch.wakes)}
         return did | {"status": ended.status}
 
+    def _note(self, done: NotStarted) -> None:
+        for reason in {deferral.reason for deferral in done.deferrals}:
+            self._tally.count(DEFERRALS, reason)
+        if done.did == "foreign":
+            self._tally.count(FOREIGN_DOORBELLS)
+
     def _call_runner(self, lease: Lease, batch: Batch, control: Control) -> RunResult:
         bounds = self._config.bounds
-        request = coalesce(batch, lease.token, max_events=bounds.request_events, max_bytes=bounds.request_bytes)
+        bare = coalesce(batch, lease.token, max_events=bounds.request_events, max_bytes=bounds.request_bytes)
+        with heartbeat_span(bare, batch) as (request, ended):
+            result = self._asked(lease, request, control)
+            ended(result)
+            return result
+
+    def _asked(self, lease: Lease, request: HeartbeatRequest, control: Control) -> RunResult:
         try:
             precheck = self._precheck(lease.agent_id)
             if precheck is not None and (answer := precheck.ask(request, control)) is not None:

@@ -17,6 +17,8 @@ from workers.lease_keeper import LeaseKeeper
 from workers.presence import Presence, holder_name
 from workers.reloading import follow, generation
 from workers.runners import Signal
+from workers.tally import Tally
+from workers.tracing import start_tracing
 
 PRESENCE_WAIT_S = 5.0
 leaving = threading.Event()  # this process begins no heartbeat any more; set in a signal handler, so no lock of ours is involved
@@ -40,11 +42,15 @@ class Host:
         )
         self.presence.on_lost = self.keeper.presence_lost
         self.presence.on_back = self.keeper.presence_back
+        start_tracing()
+        self.tally = Tally(self.store.observed, pool)
         self.worker = self._worker(config)
 
     def _worker(self, config: Config) -> AgentWorker:
         store = self.store.configured(config)
-        return AgentWorker(store, config, self._pool, self.presence.holder, self.keeper, Doorbell(app, config), self.stop_signal)
+        return AgentWorker(
+            store, config, self._pool, self.presence.holder, self.keeper, Doorbell(app, config), self.stop_signal, self.tally
+        )
 
     def use(self, config: Config) -> None:
         """Another configuration for the heartbeats to come; those that run end under the one they began with."""
@@ -60,9 +66,11 @@ class Host:
     def start(self) -> None:
         self.presence.start()
         self.keeper.start()
+        self.tally.start()
 
     def stop(self) -> None:
         """Leaves at once: the caller has seen to it that nothing runs any more."""
+        self.tally.stop()
         self.keeper.stop()
         self.presence.stop()
 

@@ -6,7 +6,7 @@ import logging
 import os
 from typing import Any
 
-from celery import bootsteps
+from celery import bootsteps, signals
 
 from dispatcher.app import app as router_app
 from dispatcher.app import current_config, current_store
@@ -20,11 +20,13 @@ from dispatcher.tasks import router
 from workers import task_events, tasks
 from workers.app import serving
 from workers.draining import Draining
-from workers.host import current_host
+from workers.host import current_host, running_host
+from workers.metrics_page import MetricsPage
 from workers.presence import Presence, holder_name
 from workers.reloading import Reloading
 from workers.router_loop import RouterLoop
 from workers.sweeper import Sweeper
+from workers.tracing import flush_tracing
 from workers.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -90,6 +92,7 @@ class RouterSide(bootsteps.StartStopStep):
         self._presence = Presence(store, holder_name("router", "inbox"))
         self._pulse = Pulse(current_config().data_dir, self._presence.holder)
         self._reloading = Reloading(store, self._presence.holder, self._use)
+        self._page = MetricsPage(store, current_config())
         self._loop.on_round = self._round
         router().on_page = self._pulse.beat  # a round lasts as long as the inbox is not empty
 
@@ -101,13 +104,16 @@ class RouterSide(bootsteps.StartStopStep):
         router.cache_clear()
         router().on_page = self._pulse.beat
         self._loop.use(current_store(), router())
+        self._page.use(current_store(), current_config())
 
     def start(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
         self._presence.start()
         self._reloading.listen()
         self._loop.start()
+        self._page.start()
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
+        self._page.stop()
         self._loop.stop()
         self._pulse.stop()
         self._presence.stop()
@@ -115,9 +121,18 @@ class RouterSide(bootsteps.StartStopStep):
     terminate = stop
 
 
+def _last_words(**_: object) -> None:
+    """What this process counted and traced last. After its pool: heartbeats that may finish are still to be counted."""
+    if host := running_host():
+        host.tally.stop()
+        flush_tracing()
+
+
 def install() -> None:
     """Adds the steps to both applications, and how they report to monitors, once per process."""
     tasks.app.steps["worker"].add(AgentSide)
     router_app.steps["worker"].add(RouterSide)
     task_events.install(tasks.app, router_app)
+    signals.worker_shutdown.connect(_last_words, weak=False)
+    signals.worker_process_shutdown.connect(_last_words, weak=False)  # of a forked child
     Draining(current_config().lease.grace_ms / 1000).install()

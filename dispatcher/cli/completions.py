@@ -41,14 +41,14 @@ def submit(
       wake submit --session-key agent:ops:main --exit-code 1 --output "2 tests failed"
       wake submit --session-key node-mac --id build-17 --json
     """
-    from dispatcher.causes import inherited_lineage
+    from dispatcher.causes import inherited
     from dispatcher.submit import submit_completion
 
     reach(config, writes=True)
     words = {"session_key": session_key, "completion_id": completion_id, "exit_code": exit_code, "output": output or None}
     words |= {"agent_id": agent, "run_id": run_id, "step_id": step_id}
     given = {name: value for name, value in words.items() if value is not None} | token_words()
-    receipt = submit_completion(given | ({"lineage": lineage} if (lineage := inherited_lineage()) else {}))
+    receipt = submit_completion(given | inherited())
     if as_json:
         document(receipt.model_dump())
     else:

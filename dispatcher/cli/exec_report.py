@@ -133,6 +133,7 @@ def completion(options: Options, code: int, output: str, started_s: float, finis
         "finished_at": datetime.fromtimestamp(finished_s, UTC).isoformat(),
         "host": os.uname().nodename,
         "lineage": _lineage(),
+        "trace": _trace(),
         "token": os.environ.get("WAKE_INGRESS_TOKEN") or None,
     }
     return {name: value for name, value in kwargs.items() if value is not None}
@@ -191,6 +192,16 @@ def _lineage() -> dict[str, object] | None:
     except ImportError:  # a broken installation must not lose the completion
         return None
     return inherited_lineage()
+
+
+def _trace() -> dict[str, str] | None:
+    if not os.environ.get("TRACEPARENT"):
+        return None
+    try:
+        from dispatcher.core.trace_context import from_variables
+    except ImportError:  # a broken installation must not lose the completion
+        return None
+    return from_variables(os.environ)
 
 
 def _bounded(text: str) -> str:

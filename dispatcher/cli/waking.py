@@ -42,7 +42,7 @@ def wake(
       wake wake ops
       wake wake ops --session side --intent event --text "the disk is full"
     """
-    from dispatcher.causes import inherited_lineage
+    from dispatcher.causes import inherited
     from dispatcher.submit import submit_wake
 
     if intent not in INTENTS:
@@ -50,8 +50,7 @@ def wake(
     reached = reach(config, writes=True)
     found = owner_of(reached.config, agent, session)
     words = {"agent_id": found.agent_id, "session_key": found.session_key, "intent": intent, "text": text, "wake_id": wake_id}
-    caused = {"lineage": lineage} if (lineage := inherited_lineage()) else {}
-    receipt = submit_wake({name: value for name, value in words.items() if value} | caused | token_words())
+    receipt = submit_wake({name: value for name, value in words.items() if value} | inherited() | token_words())
     if as_json:
         document(receipt.model_dump() | {"agent_id": found.agent_id, "session_key": found.session_key})
     else:

@@ -2,8 +2,8 @@
 
 Where the file is looked for: `--config`, the variable WAKE_CONFIG, `./wake.toml`; without any, the defaults hold. Afterwards the
 variables `WAKE_<TABLE>_<KEY>` (`WAKE_REDIS_URL`, `WAKE_LEASE_TTL_MS`, …; tables redis, defaults, routing, tokens, lease, sweep, caps,
-bounds, http, logging) and `WAKE_DATA_DIR` win over the file. Relative paths count from the file's folder, those in a variable from the
-current one.
+bounds, http, logging, metrics) and `WAKE_DATA_DIR` win over the file. Relative paths count from the file's folder, those in a variable from
+the current one.
 """
 
 from dispatcher.config.agents import AgentPolicy
@@ -17,6 +17,7 @@ from dispatcher.config.sections import (
     HttpSettings,
     LeaseSettings,
     LoggingSettings,
+    MetricsSettings,
     PoolSettings,
     RedisSettings,
     RoutingSettings,
@@ -35,6 +36,7 @@ __all__ = [
     "HttpSettings",
     "LeaseSettings",
     "LoggingSettings",
+    "MetricsSettings",
     "OpenClawRunner",
     "PoolSettings",
     "PythonRunner",

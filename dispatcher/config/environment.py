@@ -16,6 +16,7 @@ from dispatcher.config.sections import (
     HttpSettings,
     LeaseSettings,
     LoggingSettings,
+    MetricsSettings,
     RedisSettings,
     RoutingSettings,
     SweepSettings,
@@ -42,6 +43,7 @@ class Overridable(BaseSettings):
     bounds: BoundsSettings
     http: HttpSettings
     logging: LoggingSettings
+    metrics: MetricsSettings
 
 
 TABLES = {name: field.annotation for name, field in Overridable.model_fields.items()}

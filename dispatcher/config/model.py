@@ -15,6 +15,7 @@ from dispatcher.config.sections import (
     HttpSettings,
     LeaseSettings,
     LoggingSettings,
+    MetricsSettings,
     PoolSettings,
     RedisSettings,
     RoutingSettings,
@@ -43,6 +44,7 @@ class Config(Section):
     bounds: BoundsSettings = BoundsSettings()
     http: HttpSettings = HttpSettings()
     logging: LoggingSettings = LoggingSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     _source: Path | None = PrivateAttr(None)
     _base_dir: Path = PrivateAttr(default_factory=Path.cwd)

@@ -20,6 +20,7 @@ from dispatcher.config.sections import (
     HttpSettings,
     LeaseSettings,
     LoggingSettings,
+    MetricsSettings,
     PoolSettings,
     RedisSettings,
     RoutingSettings,
@@ -40,6 +41,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "bounds": BoundsSettings,
     "http": HttpSettings,
     "logging": LoggingSettings,
+    "metrics": MetricsSettings,
 }
 RUNNERS: dict[str, type[BaseModel]] = {"command": CommandRunner, "python": PythonRunner, "http": HttpRunner, "openclaw": OpenClawRunner}
 NAMED_TABLES = ("agents", "pools")

@@ -9,7 +9,7 @@ from dispatcher.config.model import Config
 from dispatcher.config.sections import PoolSettings
 
 # Connections, sockets, leases that are held, and log handlers are made from these once.
-FIXED_TABLES = ("redis", "lease", "sweep", "logging")
+FIXED_TABLES = ("redis", "lease", "sweep", "logging", "metrics")
 FIXED_POOL_KEYS = ("partitions", "concurrency", "pool_type")
 
 

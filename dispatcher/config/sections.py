@@ -174,3 +174,17 @@ class LoggingSettings(Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least important lines that are still said.")
     burst: int = Field(200, ge=1, le=1_000_000, description="Lines of one kind within burst_ms; what is more is counted, not said.")
     burst_ms: int = Field(10_000, ge=100, le=3_600_000, description="ms that a burst is counted over.")
+
+
+class MetricsSettings(Section):
+    """[metrics]: the page that Prometheus scrapes. A router serves it, for the whole store; what workers count lies in the store."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on. Nobody is asked for a password there.")
+    port: int = Field(0, ge=0, le=65_535, description="Port to listen on; of several routers on a host one has it. 0: no page.")
+    per_agent: bool = Field(False, description="Whether depth, oldest wake and budget are told of single agents too: a series each.")
+    max_agents: int = Field(
+        500,
+        ge=1,
+        le=100_000,
+        description="Agents with work that one scrape explains, the longest due first; of ten times as many it counts.",
+    )

@@ -55,6 +55,14 @@ def budget_until(spent: Iterable[tuple[int, int]], now_ms: int, per_hour: int, p
     return max(waits) * HOUR_MS if waits else None
 
 
+def budget_share(spent: Iterable[tuple[int, int]], now_ms: int, per_hour: int, per_day: int) -> float:
+    """How much of its budgets an agent has spent, of the one that is nearer its end; 1 is all, 0 also without a budget."""
+    hour = now_ms // HOUR_MS
+    counts = {at: count for at, count in spent if hour - 24 < at <= hour}
+    used = [(counts.get(hour, 0), per_hour), (sum(counts.values()), per_day)]
+    return max((count / budget for count, budget in used if budget > 0), default=0.0)
+
+
 def lineage_until(last_start_ms: int, depth: int, rules: Rules) -> int:
     """When a chain of heartbeats that woke itself goes on: its spacing doubles with each step beyond the permitted depth."""
     beyond = min(max(depth - rules.max_lineage_depth, 1), 30)

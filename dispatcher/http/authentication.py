@@ -12,6 +12,7 @@ from starlette.requests import Request
 from dispatcher.config import Config
 from dispatcher.core.errors import TokenRefused
 from dispatcher.core.grant import Grant
+from dispatcher.core.trace_context import Context, trace_context
 from dispatcher.http.problems import Refused
 from dispatcher.tokens import Keyring
 
@@ -20,10 +21,14 @@ MAX_PEERS = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: what the token allows, and the token for the routers, who check it again. Without one, nothing is checked here."""
+    """Who asks: what the token allows, and the token for the routers, who check it again. Without one, nothing is checked here.
+
+    `trace`: the context of W3C in the head of the request.
+    """
 
     grant: Grant | None
     token: str | None
+    trace: Context | None = None
 
 
 class FailureLimit:
@@ -60,11 +65,11 @@ class Authentication:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip()
         if not token and not self._required:
-            return Caller(None, None)
+            return Caller(None, None, trace_context(request.headers))
         try:
             if scheme.lower() != "bearer" or not token:
                 raise TokenRefused("token refused: there is none; send Authorization: Bearer, and make one with `wake token mint`")
-            return Caller(self._keyring.verify(token, time.time()), token)
+            return Caller(self._keyring.verify(token, time.time()), token, trace_context(request.headers))
         except TokenRefused as error:
             wait_s = self._limit.failed(request.client.host if request.client else "unix", time.monotonic())
             if wait_s is not None:

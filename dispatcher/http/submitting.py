@@ -56,7 +56,8 @@ def _read(read: Callable[[Mapping[str, Any]], Reported], words: object, caller: 
     if "" in (words.get("completion_id"), words.get("wake_id")):
         raise InvalidCompletion("submit: its id is blank; leave it out, and it gets one; nothing was written")
     # Who asks is said in the head of the request, not in its body.
-    return read({name: value for name, value in words.items() if name != "token"}).model_copy(update={"token": caller.token})
+    traced = {"trace": caller.trace} if caller.trace else {}
+    return read(traced | {name: value for name, value in words.items() if name != "token"}).model_copy(update={"token": caller.token})
 
 
 def submit_each(store: Store, wanted: Sequence[Reported | WakeError], caller: Caller) -> list[Result]:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from dispatcher.names import slot_of
 
 LANES = ("lane_manual", "lane_immediate", "lane_event", "lane_task", "lane_scheduled", "lane_rider", "lane_deep")
-POOL_NAMES = ("clock", "due", "look", "bell", "leases", "counters", "deads", "trims", "ledger", "ticks")
+POOL_NAMES = ("clock", "due", "look", "bell", "leases", "counters", "deads", "trims", "ledger", "ticks", "observed")
 SLOT_NAMES = ("homes", "pools", "holds", "wide_holds")
 AGENT_NAMES = (
     "lease",

@@ -11,6 +11,7 @@ from dispatcher.store.bindings import Bindings
 from dispatcher.store.cadences import Cadences
 from dispatcher.store.caps import Caps
 from dispatcher.store.connect import connect
+from dispatcher.store.gauges import Gauges
 from dispatcher.store.handoffs import Handoffs
 from dispatcher.store.holds import Holds
 from dispatcher.store.inbox import Inbox
@@ -19,6 +20,7 @@ from dispatcher.store.keys import Keys
 from dispatcher.store.ledger import Ledger
 from dispatcher.store.limits import StoreLimits
 from dispatcher.store.mailbox import Mailbox
+from dispatcher.store.observed import Observed
 from dispatcher.store.reloads import Reloads
 from dispatcher.store.scripts import Caller
 
@@ -44,6 +46,8 @@ class Store:
     caps: Caps
     reloads: Reloads
     inspection: Inspection
+    observed: Observed
+    gauges: Gauges
 
     def stand_at(self, now_ms: int) -> None:
         """From now on every step is told this time instead of asking the server's clock: for simulation and tests. 0 undoes it."""
@@ -83,6 +87,8 @@ def _store(config: Config, url: str, client: Any, caller_of: CallerOf | None = N
         Caps(caller, keys, limits),
         Reloads(client, keys),
         Inspection(client, caller, keys, ledger.pools),
+        Observed(client, keys),
+        Gauges(client, caller, keys, ledger.pools, ledger.balance),
     )
 
 

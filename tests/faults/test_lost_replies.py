@@ -20,6 +20,7 @@ from tests.support.shift import Scripted
 from workers.agent_worker import AgentWorker
 from workers.lease_keeper import LeaseKeeper
 from workers.runners import Signal
+from workers.tally import Tally
 
 TOML = """
 [defaults]
@@ -68,7 +69,7 @@ def test_an_answer_that_is_lost(
     caller = LosingCaller(desk.store.client)
     store = replace(desk.store, caller=caller, mailbox=Mailbox(caller, desk.store.keys, desk.store.limits))
     keeper, runner = LeaseKeeper(store.mailbox, 30_000, 5_000, 2_000, 400), Scripted(*answers)
-    worker = AgentWorker(store, config, "agents", "h1", keeper, desk.bells, Signal())
+    worker = AgentWorker(store, config, "agents", "h1", keeper, desk.bells, Signal(), Tally(store.observed, "agents"))
     worker._runners["ops"] = runner
     completion_id = desk.submit(session_key="agent:ops:main")
     desk.router(TOML).drain_inbox()

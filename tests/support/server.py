@@ -25,7 +25,7 @@ class Server:
 
     def __init__(self, *, tcp: bool = False, appendfsync: str = "always") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="wk-"))
-        self.port = _free_port() if tcp else 0
+        self.port = free_port() if tcp else 0
         self.url = f"redis://127.0.0.1:{self.port}/0" if tcp else f"unix://{self.folder}/s.sock?db=0"
         self.env: dict[str, str] = {}  # what its next start finds in its environment, beside ours
         self._appendfsync = appendfsync
@@ -119,7 +119,8 @@ class Server:
             self._process = None
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of loopback that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -12,6 +12,7 @@ from tests.support.desk import Desk
 from workers.agent_worker import AgentWorker
 from workers.lease_keeper import LeaseKeeper
 from workers.runners import Control, Signal
+from workers.tally import Tally
 
 TOML = """
 [defaults]
@@ -48,7 +49,8 @@ class Shift:
         self.desk, self.config = desk, desk.configured(toml)
         self._store = open_store(self.config, desk.url)
         self.keeper = LeaseKeeper(self._store.mailbox, 30_000, 5_000, 2_000, 400)
-        self.worker = AgentWorker(self._store, self.config, "agents", holder, self.keeper, desk.bells, Signal())
+        self.tally = Tally(self._store.observed, "agents")
+        self.worker = AgentWorker(self._store, self.config, "agents", holder, self.keeper, desk.bells, Signal(), self.tally)
         self.worker._runners.update(runners)
         self.router = desk.router(toml)
         self.sweeping = Sweeping(desk.store, ["agents"])

@@ -19,7 +19,7 @@ from dispatcher.core.models import Busy, Failed, HeartbeatRequest, Ran
 from workers.runners.exchange import Answer, Unanswered, post
 from workers.runners.gateway_message import message
 from workers.runners.http import retry_after_ms
-from workers.runners.protocol import Control, RunResult, Why, broken_off
+from workers.runners.protocol import Control, RunResult, Why, broken_off, trace_headers
 
 BODY_BYTES = 250_000  # the gateway takes 256 KiB
 AWAY_MS, LONG_AWAY_MS = 5_000, 600_000
@@ -54,6 +54,7 @@ class OpenClawRunner:
         result: RunResult = Failed(error="not asked")
         for key in _keys(request):
             headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Idempotency-Key": key}
+            headers |= trace_headers(request.trace)
             match post(f"{self.url.rstrip('/')}/agent", body, headers, control, ca_file=self.ca_file):
                 case Why() as why:
                     return broken_off(why)

@@ -6,7 +6,6 @@ one appears; it polls nothing.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,10 +15,10 @@ from enum import StrEnum
 from typing import Generic, ParamSpec, Protocol
 
 from dispatcher.core.models import Failed, HeartbeatRequest, Outcome
+from dispatcher.core.trace_context import trace_context
 
 P = ParamSpec("P")
 TRACE_BYTES = 8192
-TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Why(StrEnum):
@@ -53,14 +52,8 @@ def broken_off(why: Why, note: str = "") -> RunResult:
 
 
 def trace_headers(trace: Mapping[str, str] | None) -> dict[str, str]:
-    """`traceparent` and `tracestate` as W3C has them, of a context that came from a producer; what is malformed is left out."""
-    context = trace or {}
-    if not TRACEPARENT.fullmatch(context.get("traceparent", "")):
-        return {}
-    found = {"traceparent": context["traceparent"]}
-    if (state := context.get("tracestate", "")) and state.isascii() and state.isprintable() and len(state) <= TRACE_BYTES:
-        found["tracestate"] = state
-    return found
+    """`traceparent` and `tracestate` as W3C has them, of the request's context; what is malformed is left out."""
+    return trace_context(trace or {}) or {}
 
 
 class Runner(Protocol):

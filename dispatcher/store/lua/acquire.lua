@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- acquire: take the lease of one agent if work is due, and tell what the policy must know.   O(lanes shown and blocked · log waiting)
--- KEYS   clock homes @derive mailbox batches ledger holds wide_holds
+-- KEYS   clock homes @derive mailbox batches counters ledger holds wide_holds
 -- ARGV   now agent pool holder nonce claim_ms ledger_max
 -- REPLY  {"LEASED", token, snapshot} | {"LEASE_HELD", until, holder} | {"NOT_DUE", due} | {"EMPTY"} | {"FOREIGN", pool}
 -- Whatever the answer, the doorbell that led here is no longer out. A caller that repeats its nonce gets the same token again.
@@ -32,6 +32,7 @@ if lost ~= '' then
   local meta = read_batch(K, lost)
   meta.bypass = true  -- it is the same start: the cooldown table does not apply again
   park_batch(K, lost, meta, now, now)
+  redis.call('HINCRBY', K.counters, 'taken-over', 1)
   record(K, A, now, 'taken-over', lease.token, lost, cjson.encode({ from = lease.holder }))
 end
 if not again then

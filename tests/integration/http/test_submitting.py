@@ -198,3 +198,14 @@ def test_no_token_is_in_what_it_says(ingress: Ingress) -> None:
 def test_what_there_is_not(ingress: Ingress, method: str, path: str, status: int, word: str) -> None:
     answer = ingress.ask(method, path)
     assert (answer.status, problem(answer)) == (status, word)
+
+
+def test_the_trace_context_in_the_head_of_a_request_is_that_of_its_completions(ingress: Ingress) -> None:
+    """Unless they have one of their own; a malformed one is none."""
+    parent, own = (f"00-{'0' * 31}{n}-{'0' * 15}{n}-01" for n in (1, 2))
+    head = {"traceparent": parent, "tracestate": "a=b"}
+    traced = ONE | {"completion_id": "c2", "trace": {"traceparent": own}}
+    assert ingress.post("completions", {"completions": [ONE, traced]}, headers=head).status == 202
+    assert ingress.post("wakes", {"session_key": "agent:ops:main"}, headers=head).status == 202
+    assert ingress.post("completions", ONE | {"completion_id": "c3"}, headers={"traceparent": "00-x"}).status == 202
+    assert [body.get("trace") for body in ingress.accepted(4)] == [head, {"traceparent": own}, head, None]

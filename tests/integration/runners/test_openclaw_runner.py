@@ -43,7 +43,9 @@ def attempt(n: int) -> HeartbeatRequest:
 
 
 def test_the_gateway_is_asked_for_one_turn_of_that_agent_in_that_session() -> None:
-    result, (got,) = run(answering(turn()), request(batch_id="ops-17", output="2 failed\n"))
+    parent = f"00-{'0' * 31}1-{'0' * 15}1-01"
+    result, (got,) = run(answering(turn()), request(batch_id="ops-17", output="2 failed\n", trace={"traceparent": parent}))
+    assert got.headers["traceparent"] == parent
     assert result == Ran(note="run r-1: reply silent")
     assert (got.path, got.headers["authorization"], got.headers["idempotency-key"]) == ("/hooks/agent", f"Bearer {TOKEN}", "ops-17")
     asked: dict[str, Any] = json.loads(got.body)
