@@ -53,7 +53,9 @@ class User:
 
     def rules(self) -> str:
         """What comes after `on` and the password; everything that is not named is refused."""
-        return " ".join(["resetkeys", "resetchannels", "-@all", *(f"+{command}" for command in sorted(set(self.plain))), *map(str, self.grants)])
+        return " ".join(
+            ["resetkeys", "resetchannels", "-@all", *(f"+{command}" for command in sorted(set(self.plain))), *map(str, self.grants)]
+        )
 
 
 def hashed(password: str) -> str:
@@ -157,10 +159,7 @@ class Roles:
 
     def monitor(self) -> User:
         """Reads, and writes nothing: `wake status`, `explain`, `trace`, `dead list`, `audit`, `health`."""
-        grants = (
-            Grant((*READS, "evalsha_ro"), (f"%R~{self._prefix}:*",)),
-            Grant(("llen", "exists", "type"), (f"%R~{self._prefix}.*",)),
-        )
+        grants = (Grant((*READS, "evalsha_ro"), (f"%R~{self._prefix}:*",)), Grant(("llen", "exists", "type"), (f"%R~{self._prefix}.*",)))
         return self._user("monitor", (*KEYLESS, "pubsub|channels"), grants)
 
     def flower(self) -> User:
