@@ -34,7 +34,7 @@ ca_file = "ca.pem"
 [defaults]
 min_spacing_ms = 0
 notify = "always"
-runner = { type = "command", command = ["sh", "-c", "env; cat; exit $(test -e fail && echo 1 || echo 0)"] }
+runner = { type = "command", command = ["sh", "-c", "cat; env >> inherited; env | grep planted; exit $(test -e fail && echo 1 || echo 0)"] }
 [agents.ops]
 every = "1h"
 [agents.lab-1]
@@ -198,7 +198,9 @@ def test_each_process_has_its_own_user_and_no_secret_leaks(site: Site) -> None:
     secrets = {*site.secrets.values(), site.key, token, forged, *PLANTED.values(), "plantedFlowerPassword"}
     places = {role: site.log(role) for role in site.processes}
     places |= {"commands": "\n".join(site.said), "ps": "\n".join(commands), "flower's pages": shown or "", "store": site.stored()}
-    assert "WAKE_AGENT_ID=" in places["store"], "what the command said of its environment lies there, and this does look"
+    places["heartbeats' environment"] = (site.folder / "inherited").read_text()
+    assert "c1" in places["store"], "this does look where things lie"
+    assert "WAKE_AGENT_ID=" in places["heartbeats' environment"]
     assert [(place, secret) for place, text in places.items() for secret in secrets if secret in text] == []
 
 
