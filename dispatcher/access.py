@@ -23,7 +23,7 @@ READS = (
     *("smembers", "scard", "sismember", "xlen", "xrange", "xrevrange", "xpending", "xinfo|groups"),
     *("zrange", "zcard", "zscore", "zrank", "zlexcount", "zrangebylex", "zrangebyscore"),
 )
-KEYLESS = ("time", "info", "pubsub|numsub")
+KEYLESS = ("time", "info", "pubsub|numsub", "pubsub|channels")
 HEARING, LEAVING = ("subscribe", "psubscribe"), ("unsubscribe", "punsubscribe")
 _INBOX_STEPS = ("submit", "claim", "acknowledge", "reject", "drop_inbox")
 _DEPOSITING = ("deposit", "suppress", "move", "drop")
@@ -155,12 +155,12 @@ class Roles:
             *self._publishing(f"{self._prefix}.*.[0-9][0-9]", f"{self._prefix}.*"),
             *self._publishing(inbox_queue(self._prefix), inbox_queue(self._prefix)),
         )
-        return self._user("operator", (*KEYLESS, "pubsub|channels", "scan"), grants)
+        return self._user("operator", (*KEYLESS, "scan"), grants)
 
     def monitor(self) -> User:
         """Reads, and writes nothing: `wake status`, `explain`, `trace`, `dead list`, `audit`, `health`."""
         grants = (Grant((*READS, "evalsha_ro"), (f"%R~{self._prefix}:*",)), Grant(("llen", "exists", "type"), (f"%R~{self._prefix}.*",)))
-        return self._user("monitor", (*KEYLESS, "pubsub|channels"), grants)
+        return self._user("monitor", KEYLESS, grants)
 
     def flower(self) -> User:
         """Hears the events of the workers. It cannot speak to them: who may publish to their channel may stop them."""

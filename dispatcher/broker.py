@@ -31,7 +31,7 @@ class Channel(redis.Channel):
         self.connection.delivering = False
         try:
             return super()._brpop_read(**options)  # type: ignore[no-untyped-call]  # kombu ships no types for its transports
-        except ValueError as error:  # of JSON and of UTF-8; those of a delivery are met where it is made
+        except (ValueError, RecursionError) as error:  # of JSON and of UTF-8; those of a delivery are met where it is made
             if self.connection.delivering:
                 raise
             log.error("an item on a queue is no message and was dropped: %s", error)
