@@ -112,7 +112,11 @@ def test_the_composed_services_do_the_work(deployed: Deployed) -> None:
     assert valkey.stop() == 0
     deployed.up("valkey")
     assert deployed.settled(42).settled == 42  # AOF
-    assert not [container.log.name for container in deployed.containers if any(secret in container.said() for secret in (*PASSWORDS.values(), LOGIN))]
+    assert not [
+        container.log.name
+        for container in deployed.containers
+        if any(secret in container.said() for secret in (*PASSWORDS.values(), LOGIN))
+    ]
 
 
 def assert_the_server_wants_the_password(deployed: Deployed) -> None:

@@ -27,7 +27,8 @@ MESSAGE = (
     b'"delivery_info": {"exchange": "", "routing_key": "x"}}}'
 )
 HTTP = (
-    b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Type: application/json\r\nContent-Length: 71\r\n\r\n" + BODY
+    b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Type: application/json\r\nContent-Length: 71\r\n\r\n"
+    + BODY
 )
 
 
@@ -111,7 +112,9 @@ def printed(folder: Path, chance: random.Random, count: int) -> dict[str, int]:
     for end in outputs(chance, count):
         file = folder / "said"
         file.write_bytes(end)
-        program = f"import sys; d = open({str(file)!r}, 'rb').read(); sys.stdout.buffer.write(d); sys.stderr.buffer.write(d); sys.exit(len(d) % 3)"
+        program = (
+            f"import sys; d = open({str(file)!r}, 'rb').read(); [f.buffer.write(d) for f in (sys.stdout, sys.stderr)]; sys.exit(len(d) % 3)"
+        )
         result = CommandRunner((sys.executable, "-I", "-S", "-c", program), output_bytes=1_000).run(request(), Control(60))
         said = f"{getattr(result, 'note', '')}{getattr(result, 'error', '')}{getattr(result, 'reason', '')}"
         assert not STEERING.search(said), said

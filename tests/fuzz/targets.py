@@ -1,6 +1,6 @@
 """What reads input that somebody else wrote. Each target takes any bytes and says what became of them: TAKEN, or why it was refused.
 
-An exception is a defect, and so is a broken promise about what was taken.
+An exception is a defect, and so is a broken promise about what was taken, and a refusal without a reason: an empty word.
 """
 
 from __future__ import annotations
@@ -93,8 +93,7 @@ def configuration(data: bytes) -> str:
         try:
             load(Path(file.name), {}).agent("ops")
         except ConfigError as refused:
-            assert refused.problems
-            return "configuration"
+            return "configuration" if refused.problems else ""
     return TAKEN
 
 
@@ -129,7 +128,9 @@ def output(data: bytes) -> str:
     text = text_of(data)
     end = ExecCompletion(completion_id="c", session_key="agent:ops:main", exit_code=1, output=text.encode("utf-8", "replace").decode())
     line = exec_text(end)
-    wake = Wake(wake_id="c", source=Source.EXEC_EVENT, intent=Intent.EVENT, reason="exec-event", text=line, via="session-key", accepted_at_ms=1)
+    wake = Wake(
+        wake_id="c", source=Source.EXEC_EVENT, intent=Intent.EVENT, reason="exec-event", text=line, via="session-key", accepted_at_ms=1
+    )
     address = Address(agent_id="ops", session_key="agent:ops:main")
     asked = coalesce(Batch(batch_id="b", address=address, wakes=(wake,), outputs={"c": text}, attempt=1, failures=0, deliveries=1), 1)
     told = message(_TEMPLATE, asked, 30_000)
@@ -152,8 +153,7 @@ def token(data: bytes) -> str:
     try:
         _KEYRING.verify(text_of(data), 1_000_000)
     except TokenRefused as refused:
-        assert len(str(refused)) < 500
-        return "refused"
+        return "refused" if len(str(refused)) < 500 else ""
     return TAKEN
 
 
@@ -173,15 +173,23 @@ SEEDS: dict[str, list[bytes]] = {
     "completions and wakes": [
         b'{"session_key": "agent:ops:main", "exit_code": 1, "output": "\\u001b[31mred", "completion_id": "c"}',
         b'{"kind": "wake", "session_key": "agent:ops:main", "text": "hi", "intent": "manual", "wake_id": "w", "token": "t"}',
-        b'{"session_key": "a", "exit_code": 1e999, "started_at": "2026-01-01T00:00:00Z", "trace": {"traceparent": "x"}, "lineage": {"depth": -1}}',
+        b'{"session_key": "a", "exit_code": 1e999, "started_at": "2026-01-01T00:00:00Z", "trace": {"traceparent": "x"}}',
+        b'{"session_key": "agent:ops:main", "lineage": {"depth": -1}}',
     ],
     "bodies in the inbox": [b'{"session_key": "agent:ops:main", "completion_id": "c", "kind": "wake", "token": "x"}', b'{"kind": {}}'],
     "configuration": [
         b'[defaults]\nevery = "30m"\nactive_hours = { start = "09:00", end = "24:00" }\n[agents."lab-*"]\n[pools.x]\nagents = ["x"]\n',
-        b'[redis]\nurl = "rediss://u:p@h:1/2?ssl_cert_reqs=none"\n[routing.bindings]\n"node" = "ops"\n[defaults]\nrunner = { type = "http", url = "http://h" }',
+        b"[lease]\nttl_ms = " + b"9" * 5_000,
+        b"x = " + b"[" * 5_000,
+        b'[redis]\nurl = "rediss://u:p@h:1/2?ssl_cert_reqs=none"\n[routing.bindings]\n"node" = "ops"\n',
+        b'[defaults]\nrunner = { type = "http", url = "http://h" }',
     ],
-    "environment": [b"redis://u:p@[::1]:6379/0?db=1", b'{"type": "command", "command": ["x"]}', b"1e9", b"30m"],
+    "environment": [b"9" * 5_000, b"redis://u:p@[::1]:6379/0?db=1", b'{"type": "command", "command": ["x"]}', b"1e9", b"30m"],
     "spool files": [b'{"completion_id": "c", "session_key": "agent:ops:main", "exit_code": 0}', b"[[[[", b'{"completion_id": 1}'],
-    "output of commands": [b"\x1b]0;title\x07\x1b[2Jtext\r\nEnd.\n- forged", b"\xc2\x9b31m\xe2\x80\xa8x\xe2\x80\xae\xf3\xa0\x81\x81", b"\x0b\x0c\x1c\x85"],
+    "output of commands": [
+        b"\x1b]0;title\x07\x1b[2Jtext\r\nEnd.\n- forged",
+        b"\xc2\x9b31m\xe2\x80\xa8x\xe2\x80\xae\xf3\xa0\x81\x81",
+        b"\x0b\x0c\x1c\x85",
+    ],
     "ingress tokens": [b"eyJhbGciOiJub25lIn0.e30.", b"a.b.c", b"eyJhbGciOiJIUzI1NiIsImtpZCI6IngifQ.eyJleHAiOjF9.AAAA"],
 }

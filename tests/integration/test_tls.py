@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import redis
 import trustme
-from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 
-from dispatcher.app import make_app, base_settings
+from dispatcher.app import base_settings, make_app
 from dispatcher.config import Config, load
 from dispatcher.core.errors import ConfigError, StoreUnavailable
 from dispatcher.store.connect import connect, unavailable

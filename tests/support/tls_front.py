@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+from contextlib import suppress
 from types import TracebackType
 
 import trustme
@@ -71,7 +72,5 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 
 
 def _end(one: socket.socket) -> None:
-    try:
+    with suppress(OSError):
         one.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass

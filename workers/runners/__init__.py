@@ -69,7 +69,10 @@ def build_runner(
     output_bytes: int = OUTPUT_BYTES,
     withheld: Collection[str] = (),
 ) -> Runner:
-    """The runner of an agent; a command does not inherit the `withheld` variables. Loads and starts nothing: what is wrong with the target shows in the first heartbeat, as its failure."""
+    """The runner of an agent; a command does not inherit the `withheld` variables.
+
+    Loads and starts nothing: what is wrong with the target shows in the first heartbeat, as its failure.
+    """
     match settings.type:
         case "command":
             return CommandRunner(
