@@ -21,10 +21,10 @@ from dispatcher.core.coalesce import coalesce
 from dispatcher.core.errors import ConfigError, InvalidAddress, InvalidCompletion, TokenRefused
 from dispatcher.core.exec_text import clean, exec_text
 from dispatcher.core.models import Address, Batch, DeadReason, ExecCompletion, Intent, Source, Wake
-from dispatcher.core.reported import body_of, read_body, wake_of, without_token
+from dispatcher.core.reported import read_body, wake_of, without_token
 from dispatcher.core.resolve import resolve
 from dispatcher.spool import flush
-from dispatcher.submit import completion_of, wake_request_of
+from dispatcher.submit import completion_of, submission_of, wake_request_of
 from dispatcher.tokens import Keyring, new_key
 from workers.log_lines import Lines
 from workers.runners.gateway_message import message
@@ -66,9 +66,9 @@ def completion(data: bytes) -> str:
         return "no object"
     try:
         read = wake_request_of(value) if value.get("kind") == "wake" else completion_of(value)
+        body = submission_of(read).body
     except InvalidCompletion:
         return "invalid"
-    body = body_of(read)
     assert read_body(body).completion_id == read.completion_id
     assert "token" not in json.loads(without_token(body))
     wake = wake_of(read, via="session-key", accepted_at_ms=1)
@@ -175,8 +175,13 @@ SEEDS: dict[str, list[bytes]] = {
         b'{"kind": "wake", "session_key": "agent:ops:main", "text": "hi", "intent": "manual", "wake_id": "w", "token": "t"}',
         b'{"session_key": "a", "exit_code": 1e999, "started_at": "2026-01-01T00:00:00Z", "trace": {"traceparent": "x"}}',
         b'{"session_key": "agent:ops:main", "lineage": {"depth": -1}}',
+        b'{"session_key": "agent:ops:main", "unknown": "\xed\xa0\x80"}',
     ],
-    "bodies in the inbox": [b'{"session_key": "agent:ops:main", "completion_id": "c", "kind": "wake", "token": "x"}', b'{"kind": {}}'],
+    "bodies in the inbox": [
+        b'{"session_key": "agent:ops:main", "completion_id": "c", "kind": "wake", "token": "x"}',
+        b'{"kind": {}}',
+        b'{"x": ' + b"[" * 5_000,
+    ],
     "configuration": [
         b'[defaults]\nevery = "30m"\nactive_hours = { start = "09:00", end = "24:00" }\n[agents."lab-*"]\n[pools.x]\nagents = ["x"]\n',
         b"[lease]\nttl_ms = " + b"9" * 5_000,
@@ -184,7 +189,14 @@ SEEDS: dict[str, list[bytes]] = {
         b'[redis]\nurl = "rediss://u:p@h:1/2?ssl_cert_reqs=none"\n[routing.bindings]\n"node" = "ops"\n',
         b'[defaults]\nrunner = { type = "http", url = "http://h" }',
     ],
-    "environment": [b"9" * 5_000, b"redis://u:p@[::1]:6379/0?db=1", b'{"type": "command", "command": ["x"]}', b"1e9", b"30m"],
+    "environment": [
+        b"9" * 5_000,
+        b'{"a": ' * 2_000,
+        b"redis://u:p@[::1]:6379/0?db=1",
+        b'{"type": "command", "command": ["x"]}',
+        b"1e9",
+        b"30m",
+    ],
     "spool files": [b'{"completion_id": "c", "session_key": "agent:ops:main", "exit_code": 0}', b"[[[[", b'{"completion_id": 1}'],
     "output of commands": [
         b"\x1b]0;title\x07\x1b[2Jtext\r\nEnd.\n- forged",
