@@ -5,7 +5,7 @@ RUNS := .venv/.runs
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test check test-openclaw lint bench faults model mutants soak docs screenshots lock clean
+.PHONY: demo test check test-openclaw lint bench faults fuzz model mutants soak docs screenshots lock clean
 
 demo: $(RUNS) ## real commands, real heartbeats, a table at the end; under a minute
 	$(BIN)/wake demo
@@ -35,6 +35,10 @@ bench: $(READY)
 faults: $(READY) ## kills, cuts and lies for a quarter of an hour; writes bench/results/faults.md
 	.ci/clock
 	$(BIN)/python -m bench.faults
+
+fuzz: $(READY) ## hostile input for ten minutes: parsers by coverage, then real processes; writes bench/results/fuzz.md
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,flower,http,fuzz]'
+	$(BIN)/python -m tests.fuzz
 
 model: $(READY) ## every interleaving of the protocol's model, and every rule broken once; writes bench/results/model.md
 	.ci/spin

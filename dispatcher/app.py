@@ -60,9 +60,22 @@ def use_config(path: str) -> Config:
 
 def make_app(main: str, settings: Callable[[], dict[str, Any]]) -> Celery:
     """An application that asks for its settings at first use and does not become the host program's current one."""
-    app = Celery(main, set_as_current=False, amqp="dispatcher.broker:ForgivingAMQP")
+    app = Celery(
+        main,
+        set_as_current=False,
+        amqp="dispatcher.broker:ForgivingAMQP",
+        control="dispatcher.broker:QuietControl",
+        task_cls="dispatcher.broker:PlainTask",
+    )
     app.add_defaults(settings)
+    app.on_after_finalize.connect(_only_ours)
     return app
+
+
+def _only_ours(sender: Celery, **_: object) -> None:
+    """Celery's own tasks start others, anywhere, with the rights of the worker that runs them; nothing of ours uses them."""
+    for name in [name for name in sender.tasks if name.startswith("celery.")]:
+        sender.tasks.unregister(name)
 
 
 def producer_settings() -> dict[str, Any]:

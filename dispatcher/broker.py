@@ -10,12 +10,18 @@ import logging
 from queue import Empty
 from typing import Any
 
+from celery import Task
 from celery.app.amqp import AMQP
+from celery.app.control import Control
 from kombu.connection import Connection
+from kombu.exceptions import OperationalError
 from kombu.transport import redis
+from redis.exceptions import NoPermissionError
 
 log = logging.getLogger(__name__)
 SHOWN_CHARS = 200
+# Headers of Celery that nobody of ours sends: a later time is held in memory, a time limit kills children.
+NOT_OURS = frozenset({"eta", "expires", "timelimit", "group", "group_index", "shadow", "stamps", "stamped_headers", "reply_to"})
 
 
 class Channel(redis.Channel):
@@ -25,7 +31,7 @@ class Channel(redis.Channel):
         self.connection.delivering = False
         try:
             return super()._brpop_read(**options)  # type: ignore[no-untyped-call]  # kombu ships no types for its transports
-        except ValueError as error:  # of JSON and of UTF-8; those of a delivery are met where it is made
+        except (ValueError, RecursionError) as error:  # of JSON and of UTF-8; those of a delivery are met where it is made
             if self.connection.delivering:
                 raise
             log.error("an item on a queue is no message and was dropped: %s", error)
@@ -41,12 +47,22 @@ class Transport(redis.Transport):
     def _deliver(self, message: Any, queue: str) -> None:
         self.delivering = True
         try:
-            super()._deliver(message, queue)  # type: ignore[no-untyped-call]  # for the same reason
+            super()._deliver(self._plain(message, queue), queue)  # type: ignore[no-untyped-call]  # for the same reason
         except Exception as error:  # whatever a foreign message trips over in kombu or Celery
             if isinstance(error, self.connection_errors) and not isinstance(error, KeyError):  # kombu counts that one among them
                 raise
             log.error("a message on %s was dropped: %s: %s: %.*r", queue, type(error).__name__, error, SHOWN_CHARS, message)
             self._forget(message)
+
+    def _plain(self, message: Any, queue: str) -> Any:
+        """Without what would make a worker do more, or hold longer, than run one task now: its rights are not those of who sent it.
+
+        Given back, a message returns to the queue that it came from, whatever it says itself.
+        """
+        if isinstance(message, dict) and isinstance(message.get("properties"), dict) and isinstance(message.get("headers"), dict):
+            message["properties"]["delivery_info"] = {"exchange": "", "routing_key": queue}
+            message["headers"] = {name: value for name, value in message["headers"].items() if name not in NOT_OURS}
+        return message
 
     def _forget(self, message: Any) -> None:
         """Not to be delivered again when this worker ends."""
@@ -69,3 +85,23 @@ class ForgivingAMQP(AMQP):
     """What Celery makes its connections with."""
 
     Connection = ForgivingConnection
+
+
+class PlainTask(Task):
+    """Runs, and no more: what a message wants to follow from it (callbacks, chains, chords) would be published with the worker's rights."""
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:  # noqa: ARG002  # Celery's signature
+        self.request.update(callbacks=None, errbacks=None, chain=None, chord=None)
+
+
+class QuietControl(Control):
+    """Remote control, where the server's user may speak on its channel; Flower's may not, and goes on without."""
+
+    def broadcast(self, command: str, *args: Any, **options: Any) -> Any:
+        try:
+            return super().broadcast(command, *args, **options)
+        except OperationalError as error:
+            if not isinstance(error.__cause__, NoPermissionError):
+                raise
+            log.info("remote control %s: the server's user may only listen; see docs/access.md", command)
+            return []

@@ -276,7 +276,7 @@ def _named_in(entry: InboxEntry) -> tuple[str, str | None]:
     """Key and agent of an entry that may be anything, for its dead letter."""
     try:
         words = json.loads(entry.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", None
     if not isinstance(words, dict):
         return "", None

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from dispatcher import names
 from dispatcher.app import app, current_store, use_config
@@ -59,8 +60,12 @@ def _fresh_id(words: Mapping[str, Any]) -> str:
 
 
 def submission_of(reported: Reported) -> Submission:
-    """The completion or wake as it is written."""
-    return Submission(reported.completion_id, payload_digest(reported), body_of(reported))
+    """The completion or wake as it is written. Raises InvalidCompletion for an unknown field that no JSON text can hold."""
+    try:
+        return Submission(reported.completion_id, payload_digest(reported), body_of(reported))
+    except (PydanticSerializationError, RecursionError) as error:
+        said = f"submit completion={reported.completion_id}: it cannot be written as JSON ({str(error)[:200]}); nothing was written"
+        raise InvalidCompletion(said) from None
 
 
 def submit_completion(kwargs: Mapping[str, Any], config_path: str | None = None) -> Receipt:

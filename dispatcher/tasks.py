@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from celery import Task
 from celery.exceptions import Reject
 
 from dispatcher import names
 from dispatcher.app import app, current_config, current_store
+from dispatcher.broker import PlainTask
 from dispatcher.causes import inherited
 from dispatcher.core.errors import InboxFull, InvalidCompletion, StoreUnavailable
 from dispatcher.core.reported import Reported
@@ -20,7 +20,7 @@ from dispatcher.routing import Router
 from dispatcher.submit import completion_of, submit, submit_unusable, wake_request_of
 
 
-class SubmittingTask(Task):
+class SubmittingTask(PlainTask):
     """A task whose publish is durable: the inbox entry first, the message that makes a router look second."""
 
     id_field = "completion_id"

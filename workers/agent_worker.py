@@ -165,14 +165,17 @@ class AgentWorker:
                 settings = self._config.agent(agent_id).runner
                 if settings is None:
                     raise LookupError(f"agent {agent_id} has no runner; set runner in [defaults] or [agents.{agent_id}]")
-                self._runners[agent_id] = build_runner(settings, output_bytes=self._config.bounds.runner_output_bytes)
+                self._runners[agent_id] = build_runner(
+                    settings, output_bytes=self._config.bounds.runner_output_bytes, withheld=self._config.secret_variables()
+                )
             return self._runners[agent_id]
 
     def _precheck(self, agent_id: str) -> Precheck | None:
         with self._lock:
             if agent_id not in self._prechecks:
                 policy = self._config.agent(agent_id)
-                self._prechecks[agent_id] = Precheck(policy.precheck, policy.precheck_limit_s) if policy.precheck else None
+                withheld = self._config.secret_variables()
+                self._prechecks[agent_id] = Precheck(policy.precheck, policy.precheck_limit_s, withheld) if policy.precheck else None
             return self._prechecks[agent_id]
 
     def _limit_ms(self, agent_id: str) -> int:

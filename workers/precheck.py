@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from dispatcher.config import CommandRunner as CommandSettings
 from dispatcher.config import PythonRunner as PythonSettings
@@ -19,11 +20,13 @@ REASON_CHARS = 200
 class Precheck:
     """A command (exit 0: needed, 10: not, its last line is the reason) or a callable (None or True, False or `Skipped`)."""
 
-    def __init__(self, settings: CommandSettings | PythonSettings, limit_s: float) -> None:
+    def __init__(self, settings: CommandSettings | PythonSettings, limit_s: float, withheld: Collection[str] = ()) -> None:
         self._limit_s = limit_s
         self._runner: CommandRunner | PythonRunner
         if isinstance(settings, CommandSettings):
-            self._runner = CommandRunner(tuple(settings.command), cwd=settings.cwd, env=dict(settings.env), exit_skipped=EXIT_NOT_NEEDED)
+            self._runner = CommandRunner(
+                tuple(settings.command), cwd=settings.cwd, env=dict(settings.env), exit_skipped=EXIT_NOT_NEEDED, withheld=withheld
+            )
         else:
             self._runner = PythonRunner(settings.target)
 

@@ -9,6 +9,7 @@ import typer
 
 import dispatcher
 from dispatcher.cli import (
+    access,
     agents,
     audit,
     backup,
@@ -103,6 +104,7 @@ GROUPS = (
     dead,
     spooled,
     tokens,
+    access,
     settings,
     service,
     openclaw_import,

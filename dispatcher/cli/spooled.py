@@ -88,7 +88,7 @@ def flush(config: ConfigFile = None, as_json: AsJson = False) -> None:
 def _waiting(path: Path) -> dict[str, Any]:
     try:
         words = json.loads(path.read_bytes())
-    except (ValueError, FileNotFoundError):  # torn, or delivered at this moment
+    except (ValueError, RecursionError, FileNotFoundError):  # torn, or delivered at this moment
         words = {}
     words = words if isinstance(words, dict) else {}
     return {"file": str(path), "completion_id": words.get("completion_id"), "session_key": words.get("session_key")}

@@ -66,7 +66,7 @@ def overrides(env: Mapping[str, str]) -> tuple[dict[str, dict[str, Any]], list[s
         source.env_vars = {name.lower(): value}
         try:
             found = source()
-        except SettingsError:
+        except (SettingsError, ValueError, RecursionError):
             problems.append(f"{name}: is not the JSON text of {'.'.join(VARIABLES[name])}")
             continue
         for table, values in found.items():

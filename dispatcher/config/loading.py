@@ -61,7 +61,7 @@ def _read(source: Path) -> dict[str, Any]:
         problem = f"cannot be read ({error.strerror})"
     except UnicodeDecodeError:
         problem = "is not UTF-8 text"
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of a number with thousands of digits, and of tables within tables
         problem = f"is not valid TOML: {error}"
     raise ConfigError([problem], str(source))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field, PrivateAttr
 
 from dispatcher.config.agents import AgentPolicy
+from dispatcher.config.credential import Credential, url_with
 from dispatcher.config.section import Section
 from dispatcher.config.sections import (
     BoundsSettings,
@@ -73,8 +74,23 @@ class Config(Section):
         return self._base_dir / Path(self.redis.data_dir).expanduser()
 
     def redis_url(self) -> str | None:
-        """The configured server; None means the embedded one, which `dispatcher.embedded.server_url` finds."""
-        return self.redis.url
+        """The configured server, with its password; None means the embedded one, which `dispatcher.embedded.server_url` finds.
+
+        Raises ConfigError when the file of the password cannot be read.
+        """
+        said = self.redis
+        if said.url is None:
+            return None
+        password = said.password.get_secret_value() if said.password is not None else None
+        if said.password_file is not None:
+            password = Credential(file=str(self._base_dir / Path(said.password_file).expanduser())).lines()[0]
+        ca_file = str(self._base_dir / Path(said.ca_file).expanduser()) if said.ca_file is not None else None
+        return url_with(said.url, password, ca_file)
+
+    def secret_variables(self) -> frozenset[str]:
+        """Variables of the worker's environment that hold secrets of runners."""
+        runners = (policy.runner for policy in (self.defaults, *self.agents.values()))
+        return frozenset(name for runner in runners if (name := getattr(runner, "secret_env", None)) is not None)
 
     def agent(self, agent_id: str) -> AgentPolicy:
         """The policy of one agent, known or not: [defaults], then each matching pattern, the most specific last, then its exact table.

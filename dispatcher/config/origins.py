@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from dispatcher.config.agents import AgentPolicy
 from dispatcher.config.environment import overrides, variable_of
@@ -95,6 +95,8 @@ def _setting(section: BaseModel, path: tuple[str, ...], key: str, given: Mapping
 def _shown(key: str, value: Any) -> Any:
     if key == "url" and value is not None:
         return masked_url(value)
+    if isinstance(value, SecretStr):
+        return MASK
     if not isinstance(value, BaseModel):
         return value
     return dict(_without_secrets(value.model_dump(mode="json")))

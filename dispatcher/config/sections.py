@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from dispatcher.config.credential import has_password
 from dispatcher.config.section import DAY_MS, Section
 from dispatcher.config.selectors import AgentSelector, BindingKey, OneAgent
 
@@ -29,6 +30,9 @@ def _server_url(url: str) -> str:
     database = parse_qs(parts.query).get("db", ["" if parts.scheme == "unix" else parts.path.strip("/")])[-1]
     if database and not (database.isascii() and database.isdecimal()):
         raise ValueError(f"must end with the number of a database, as in {URL_FORMS}")
+    said = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    if said.get("ssl_cert_reqs", "required") != "required" or said.get("ssl_check_hostname", "true").lower() not in ("true", "1", "yes"):
+        raise ValueError("would trust any server; name its certificate authority in [redis] ca_file instead")
     return url
 
 
@@ -38,11 +42,22 @@ class RedisSettings(Section):
     url: Annotated[str, AfterValidator(_server_url)] | None = Field(
         None, repr=False, description=f"{URL_FORMS}. Unset: the embedded server."
     )
+    password: SecretStr | None = Field(None, description="Password of the URL's user; better in password_file or WAKE_REDIS_PASSWORD.")
+    password_file: str | None = Field(None, min_length=1, description="File with that password, relative to the file's folder.")
+    ca_file: str | None = Field(None, min_length=1, description="PEM file of the authority of a rediss:// server. Default: the system's.")
     prefix: str = Field("wake", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="First word of every key and queue.")
     data_dir: str = Field(".wake", min_length=1, description="Folder of the embedded server and the spool, relative to the file's folder.")
     slots: int = Field(64, ge=1, le=1_024, description="State slots of the store. Fixed when it is created.")
     socket_timeout_ms: int = Field(5_000, ge=50, le=60_000, description="ms to wait for an answer of the server.")
     connect_timeout_ms: int = Field(2_000, ge=50, le=60_000, description="ms to wait for a connection.")
+
+    @model_validator(mode="after")
+    def _one_password(self) -> RedisSettings:
+        if sum((has_password(self.url or ""), self.password is not None, self.password_file is not None)) > 1:
+            raise ValueError("has more than one password: leave one of the URL's, password and password_file")
+        if self.ca_file is not None and not (self.url or "").startswith("rediss://"):
+            raise ValueError("ca_file is for a server with TLS: the url must begin with rediss://")
+        return self
 
 
 class RoutingSettings(Section):

@@ -207,7 +207,7 @@ class HeartbeatRequest(Value):
     events: tuple[Event, ...]
     digest: str | None = None
     truncated: bool = False
-    untrusted: tuple[str, ...] = ("events[].text", "events[].output")
+    untrusted: tuple[str, ...] = ("events[].text", "events[].output", "events[].signal", "reason")
     trace: dict[str, str] | None = None
     lineage: Lineage | None = None
 

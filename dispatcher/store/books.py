@@ -123,5 +123,5 @@ def _owner_in(body: str, pin: str) -> str | None:
         completion = json.loads(body)
         parsed = session_key.parse(completion.get("session_key"))
         return parsed.agent_id if parsed else completion.get("agent_id")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):  # anything may lie there
         return None

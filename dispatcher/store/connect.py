@@ -16,6 +16,7 @@ from dispatcher.core.errors import StoreUnavailable
 
 HEALTH_CHECK_INTERVAL_S = 15
 MAX_CONNECTIONS = 2_048  # every thread that calls at once has one; a worker may have 1 000, and redis-py would refuse the 101st
+VERIFIED = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}
 CANNOT_SERVE = ("OOM", "MISCONF", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "LOADING", "BUSY", "NOAUTH", "NOPERM")
 
 
@@ -74,7 +75,7 @@ def unavailable(operation: str) -> Iterator[None]:
 def kombu_url(url: str) -> str:
     """The same server in the form that kombu understands: Unix sockets as `redis+socket://`, the database as path or `virtual_host`.
 
-    Options that only redis-py knows are left out. `rediss://` without `ssl_cert_reqs` is made to verify, which kombu does not by itself.
+    Options that only redis-py knows are left out. `rediss://` verifies the server's certificate and name, whatever the URL says.
     """
     parts = urlsplit(url)
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
@@ -86,7 +87,7 @@ def kombu_url(url: str) -> str:
         return f"redis+socket://{login}{parts.path}?{urlencode({'virtual_host': database})}"
     options = {name: value for name, value in query.items() if name.startswith("ssl_")}
     if parts.scheme == "rediss":
-        options.setdefault("ssl_cert_reqs", "required")
+        options |= VERIFIED
     return f"{parts.scheme}://{parts.netloc}/{database}" + (f"?{urlencode(options)}" if options else "")
 
 

@@ -17,6 +17,8 @@ from dispatcher.store.limits import StoreLimits
 from dispatcher.store.scripts import Argument, Call, Caller, Reply
 
 GROUP = "routers"
+MAX_ID_CHARS = 200
+MAX_DIGITS = 15  # ms until the year 33658; what Lua holds exactly
 NO_CAUSES: Mapping[str, str] = {}
 
 
@@ -224,15 +226,21 @@ def _receipt(completion_id: str, reply: Reply) -> tuple[Receipt, bool] | IdConfl
 
 
 def _entry(entry: str, deliveries: int, fields: list[str]) -> InboxEntry:
+    """Whoever may append to the stream can append anything: one bad entry must not hold up those beside it."""
     named = dict(zip(fields[::2], fields[1::2], strict=True))
+    at_ms, revival = _number(named.get("at", "")), _number(named.get("revival", ""))
     return InboxEntry(
         entry,
-        named.get("id", entry),
-        int(named.get("revival", "0")),
-        int(named.get("at", _entry_ms(entry))),
+        named.get("id", entry)[:MAX_ID_CHARS],
+        revival or 0,
+        _entry_ms(entry) if at_ms is None else at_ms,
         named.get("body", ""),
         int(deliveries),
     )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else None
 
 
 def _entry_ms(entry: str) -> int:

@@ -42,11 +42,27 @@ class Script:
         self.keys = tuple(k for part in header["KEYS"].split() for k in _GROUPS.get(part, (part,)))
         self.args = tuple(header["ARGV"].split())
         self.statuses = frozenset(re.findall(r'\{"([A-Z_]+)"', header["REPLY"]))
+        self.read_only = "no-writes" in shebang
         prelude = "local K = { " + ", ".join(f"{k} = KEYS[{i}]" for i, k in enumerate(self.keys, 1)) + " }\n"
         prelude += "local A = { " + ", ".join(f"{a} = ARGV[{i}]" for i, a in enumerate(self.args, 1)) + " }\n"
         parts = [include[part] for part in header.get("INCLUDE", "").split()]
         self.source = "\n".join([shebang, prelude, *parts, body])
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    @property
+    def commands(self) -> frozenset[str]:
+        """Every server command that the step calls, in lower case, a subcommand behind `|`."""
+        return frozenset(command for command, _ in self._calls())
+
+    def commands_on(self, key: str) -> frozenset[str]:
+        """Those that it calls on this of its keys by name."""
+        return frozenset(command for command, on in self._calls() if on == key)
+
+    def _calls(self) -> Iterable[tuple[str, str]]:
+        for command, rest in re.findall(r"redis\.p?call\(\s*'([A-Z]+)'([^)]*)", self.source):
+            sub = re.match(r",\s*'([A-Z]+)'", rest) if command == "PUBSUB" else None
+            on = re.search(r"\bK\.(\w+)", rest)
+            yield f"{command}|{sub[1]}".lower() if sub else command.lower(), on[1] if on else ""
 
     def words(self, keys: Mapping[str, str], args: Mapping[str, Argument]) -> list[Argument]:
         """KEYS and ARGV in the declared order. Raises ScriptContractError if a name is missing or not declared."""
@@ -121,10 +137,15 @@ class Caller:
         if len(calls) == 1:
             script, call = calls[0]
             try:
-                return [self.client.evalsha(script.sha, len(script.keys), *script.words(call.keys, call.args))]
+                return [_evalsha(self.client, script)(script.sha, len(script.keys), *script.words(call.keys, call.args))]
             except ResponseError as error:
                 return [error]
         pipe = self.client.pipeline(transaction=False)
         for script, call in calls:
-            pipe.evalsha(script.sha, len(script.keys), *script.words(call.keys, call.args))
+            _evalsha(pipe, script)(script.sha, len(script.keys), *script.words(call.keys, call.args))
         return list(pipe.execute(raise_on_error=False))
+
+
+def _evalsha(client: Any, script: Script) -> Any:
+    """A step that only reads is called so that a user may call it who may only read."""
+    return client.evalsha_ro if script.read_only else client.evalsha

@@ -17,7 +17,7 @@ import redis
 from dispatcher.config import load
 from dispatcher.store.books import Balance
 from dispatcher.store.opened import Store, open_store
-from tests.support.composed import LOGIN, PASSWORD, PATIENCE_S, Composed, Container
+from tests.support.composed import LOGIN, PASSWORDS, PATIENCE_S, Composed, Container
 from tests.support.gates import wait_until
 from tests.support.producer import Producer
 from tests.support.sources import ROOT
@@ -31,8 +31,8 @@ class Deployed(Composed):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.producer = Producer({"WAKE_CONFIG": str(WAKE_TOML), "WAKE_REDIS_URL": self.url})
-        self.store: Store = open_store(load(WAKE_TOML, {}), self.url)
+        self.producer = Producer({"WAKE_CONFIG": str(WAKE_TOML), "WAKE_REDIS_URL": self.url("producer")})
+        self.store: Store = open_store(load(WAKE_TOML, {}), self.url("monitor"))
 
     def report(self, agent_id: str, *completion_ids: str) -> None:
         words = [{"session_key": f"agent:{agent_id}:main", "completion_id": name, "exit_code": 1} for name in completion_ids]
@@ -112,7 +112,11 @@ def test_the_composed_services_do_the_work(deployed: Deployed) -> None:
     assert valkey.stop() == 0
     deployed.up("valkey")
     assert deployed.settled(42).settled == 42  # AOF
-    assert not [container.log.name for container in deployed.containers if PASSWORD in container.said() or LOGIN in container.said()]
+    assert not [
+        container.log.name
+        for container in deployed.containers
+        if any(secret in container.said() for secret in (*PASSWORDS.values(), LOGIN))
+    ]
 
 
 def assert_the_server_wants_the_password(deployed: Deployed) -> None:
@@ -121,10 +125,10 @@ def assert_the_server_wants_the_password(deployed: Deployed) -> None:
         pytest.raises(redis.AuthenticationError, match="Authentication required"),
     ):
         stranger.ping()
-    assert deployed.store.client.config_get("appendonly") == {"appendonly": "yes"}
+    assert deployed.store.client.info("persistence")["aof_enabled"] == 1
     arguments = Path(f"/proc/{deployed.containers[1].process.pid}/cmdline").read_bytes()
     assert b"valkey-server" in arguments
-    assert PASSWORD.encode() not in arguments
+    assert not any(password.encode() in arguments for password in PASSWORDS.values())
 
 
 def assert_flower_shows_the_system_to_who_may_see_it(deployed: Deployed) -> None:

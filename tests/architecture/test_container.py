@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from dispatcher.cli.app import run as wake
 from dispatcher.config import load
 from tests.support.compose import COMPOSE_FILE, OWN_IMAGE, Unset, final_stage, instructions, interpolated, seconds, service, written
+from tests.support.composed import PASSWORDS
 from tests.support.sources import ROOT
 
-VARIABLES = {"WAKE_PASSWORD": "aPassword", "WAKE_FLOWER_LOGIN": "me:aLogin"}
+VARIABLES = PASSWORDS | {"WAKE_FLOWER_LOGIN": "me:aLogin"}
 SERVICES: dict[str, dict[str, Any]] = written()["services"]
 each_service = pytest.mark.parametrize("name", SERVICES)
 
@@ -69,10 +71,26 @@ def test_a_password_has_no_default(variable: str) -> None:
 
 def test_no_password_is_an_argument() -> None:
     words = [word for name in SERVICES for word in (*service(name, VARIABLES).command, *service(name, VARIABLES).probe)]
-    assert not [word for word in words if "aPassword" in word or "aLogin" in word]
+    assert not [word for word in words if any(password in word for password in PASSWORDS.values()) or "aLogin" in word]
     example = (ROOT / ".env.example").read_text("utf-8")
     assert all(re.search(rf"^{name}=$", example, re.MULTILINE) for name in VARIABLES), "the example must not bring values"
     assert ".env" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
+
+
+def test_each_service_is_a_user_of_its_own_with_the_rights_that_acl_prints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("WAKE_REDIS_URL", raising=False)
+    assert wake(["acl", "--config", str(ROOT / "examples" / "compose" / "wake.toml"), "--variables"]) == 0
+    printed = capsys.readouterr().out
+    assert (ROOT / "examples" / "compose" / "users.acl").read_text("utf-8") == printed, "print it again: wake acl --variables"
+    assert set(re.findall(r">\$\{(\w+)\}", printed)) == set(PASSWORDS) == set(service("valkey", VARIABLES).environment)
+    for name in set(SERVICES) - {"valkey"}:
+        env = service(name, VARIABLES).environment
+        user = env["WAKE_REDIS_URL"].removeprefix("redis://").partition("@")[0]
+        assert f"user {user} on " in printed
+        assert env["WAKE_REDIS_PASSWORD"] == PASSWORDS[f"{user.upper().replace('-', '_')}_PASSWORD"]
+        assert [word for word in env.values() if word in PASSWORDS.values()] == [env["WAKE_REDIS_PASSWORD"]], "its own and no other"
 
 
 def test_the_image_runs_as_nobody_special_and_is_probed() -> None:

@@ -21,7 +21,8 @@ from tests.support.sources import ROOT
 
 WORKDIR = ROOT / "examples" / "compose"
 PATIENCE_S = 90.0
-PASSWORD = "aPasswordOfTheTest"
+ROLES = ("PRODUCER", "INGRESS", "ROUTER", "WORKER_AGENTS", "WORKER_OPS", "OPERATOR", "MONITOR", "FLOWER")
+PASSWORDS = {f"WAKE_{role}_PASSWORD": f"aPasswordOfTheTest{number}" for number, role in enumerate(ROLES)}
 LOGIN = "operator:anotherOfTheTest"
 
 
@@ -59,11 +60,14 @@ class Composed:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port, self.flower_port = _free_ports(2)
-        self.variables = {"WAKE_PASSWORD": PASSWORD, "WAKE_FLOWER_LOGIN": LOGIN}
-        self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"  # as a producer on the same machine reaches the published port
+        self.variables = PASSWORDS | {"WAKE_FLOWER_LOGIN": LOGIN}
         self.containers: list[Container] = []
         (folder / "data").mkdir()
         self._programs = self._make_programs()
+
+    def url(self, role: str) -> str:
+        """As this user reaches the published port from the same machine."""
+        return f"redis://wake-{role}:{PASSWORDS[f'WAKE_{role.upper()}_PASSWORD']}@127.0.0.1:{self.port}/0"
 
     def up(self, name: str, *, healthy: bool = True) -> list[Container]:
         """The replicas of a service, once their probes say that they are healthy."""

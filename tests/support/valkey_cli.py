@@ -1,4 +1,4 @@
-"""Stands in for the `valkey-cli` of the server's image: `-h HOST -p PORT COMMAND…`, the password in REDISCLI_AUTH."""
+"""Stands in for the `valkey-cli` of the server's image: `--user NAME -h HOST -p PORT COMMAND…`, the password in REDISCLI_AUTH."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("-h", dest="host", default="127.0.0.1")
     parser.add_argument("-p", dest="port", type=int, default=6379)
+    parser.add_argument("--user")
     parser.add_argument("words", nargs="+")
     given = parser.parse_args()
-    client: Any = redis.Redis(given.host, given.port, password=os.environ.get("REDISCLI_AUTH") or None, decode_responses=True, protocol=2)
+    password = os.environ.get("REDISCLI_AUTH") or None
+    client: Any = redis.Redis(given.host, given.port, username=given.user, password=password, decode_responses=True, protocol=2)
     try:
         answer = client.execute_command(*given.words)
     except redis.RedisError as error:

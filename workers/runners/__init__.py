@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, Protocol
 
 from dispatcher.config.credential import Credential
@@ -64,12 +64,20 @@ class OpenClawSettings(_WebSettings, Protocol):
 
 
 def build_runner(
-    settings: CommandSettings | PythonSettings | HttpSettings | OpenClawSettings, *, output_bytes: int = OUTPUT_BYTES
+    settings: CommandSettings | PythonSettings | HttpSettings | OpenClawSettings,
+    *,
+    output_bytes: int = OUTPUT_BYTES,
+    withheld: Collection[str] = (),
 ) -> Runner:
-    """The runner of an agent. Loads and starts nothing: what is wrong with the target shows in the first heartbeat, as its failure."""
+    """The runner of an agent; a command does not inherit the `withheld` variables.
+
+    Loads and starts nothing: what is wrong with the target shows in the first heartbeat, as its failure.
+    """
     match settings.type:
         case "command":
-            return CommandRunner(tuple(settings.command), cwd=settings.cwd, env=dict(settings.env), output_bytes=output_bytes)
+            return CommandRunner(
+                tuple(settings.command), cwd=settings.cwd, env=dict(settings.env), output_bytes=output_bytes, withheld=withheld
+            )
         case "http":
             return HttpRunner(settings.url, settings.credential(), settings.ca_file)
         case "openclaw":

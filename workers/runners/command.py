@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -18,6 +18,8 @@ from workers.runners.gated import OPEN_GATE, GatedCommand, why_not_startable
 from workers.runners.protocol import TRACE_BYTES, Control, RunResult, Why, broken_off, trace_headers
 from workers.runners.pump import Pump
 
+URL = "WAKE_REDIS_URL"  # with a login it is the worker's own
+SECRETS = ("WAKE_REDIS_PASSWORD", "WAKE_REDIS_PASSWORD_FILE", "WAKE_TOKEN_KEYS", "FLOWER_BASIC_AUTH")
 EXIT_BUSY = 75  # EX_TEMPFAIL
 OUTPUT_BYTES = 64 * 1024
 ERROR_CHARS = 300
@@ -42,12 +44,13 @@ class CommandRunner:
     output_bytes: int = OUTPUT_BYTES
     kill_grace_s: float = 2.0
     exit_skipped: int | None = None
+    withheld: Collection[str] = ()
     reaper: Reaper = field(default_factory=shared_reaper)
 
     def run(self, request: HeartbeatRequest, control: Control) -> RunResult:
         if why := control.why():
             return broken_off(why)
-        env = environment(request, self.env)
+        env = environment(request, self.env, self.withheld)
         if problem := why_not_startable(self.command, self.cwd, env):
             return self._not_started(request, problem)
         payload = OPEN_GATE + request.model_dump_json().encode() + b"\n"
@@ -121,8 +124,11 @@ class _Watch:
         return max(0.0, min(CHECK_S, until_limit_s, until_next_s))
 
 
-def environment(request: HeartbeatRequest, configured: Mapping[str, str]) -> dict[bytes, bytes]:
-    """The worker's environment, the configured one over it, the request's `WAKE_*` over both. Bytes, so that the locale has no say."""
+def environment(request: HeartbeatRequest, configured: Mapping[str, str], withheld: Collection[str] = ()) -> dict[bytes, bytes]:
+    """The worker's environment, the configured one over it, the request's `WAKE_*` over both. Bytes, so that the locale has no say.
+
+    The worker's own secrets are left out, and `withheld`; what the command may know of them is configured for it.
+    """
     ours = {
         "WAKE_AGENT_ID": request.agent_id,
         "WAKE_SESSION_KEY": request.session_key,
@@ -131,13 +137,16 @@ def environment(request: HeartbeatRequest, configured: Mapping[str, str]) -> dic
         "WAKE_TOKEN": str(request.token),
         VARIABLE: to_variable(request.agent_id, request.lineage),
     }
-    inherited = {"WAKE_TRACE", "TRACEPARENT", "TRACESTATE"}  # of whoever started the worker: not this heartbeat's
+    not_its = {"WAKE_TRACE", "TRACEPARENT", "TRACESTATE"}  # of whoever started the worker: not this heartbeat's
+    not_its |= {*SECRETS, *withheld}
+    if "@" in os.environ.get(URL, "") or "password=" in os.environ.get(URL, ""):
+        not_its.add(URL)
     trace = request.trace or {}
     as_json = json.dumps(trace)
     if trace and len(as_json) <= TRACE_BYTES:
         ours["WAKE_TRACE"] = as_json
     ours |= {name.upper(): value for name, value in trace_headers(trace).items()}
-    env = {name: value for name, value in os.environb.items() if name.decode("latin-1") not in inherited}
+    env = {name: value for name, value in os.environb.items() if name.decode("latin-1") not in not_its}
     return env | {k.encode(): v.encode() for k, v in configured.items()} | {k.encode(): v.encode() for k, v in ours.items()}
 
 

@@ -18,7 +18,8 @@ local joins = redis.call('ZSCORE', K.lane_scheduled, A.session) or redis.call('H
   or redis.call('HLEN', K.wakes) >= tonumber(A.max_mailbox)
 local deposited = A.deposit == '1' and not joins
 if deposited then
-  if redis.call('HSETNX', K.homes, A.agent, A.pool .. ' ' .. A.configured) == 1 then redis.call('SADD', K.pools, A.pool) end
+  -- A worker's server user may not say where an agent lives; the first deposit will.
+  if redis.pcall('HSETNX', K.homes, A.agent, A.pool .. ' ' .. A.configured) == 1 then redis.call('SADD', K.pools, A.pool) end
   local seq = string.format('%016d', redis.call('HINCRBY', K.state, 'seq', 1))
   redis.call('HSET', K.wakes, seq, A.wake)
   -- Due since it was: how late it is decides whether it takes part in the release after an outage.

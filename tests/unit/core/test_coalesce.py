@@ -111,7 +111,7 @@ def test_untrusted_text_comes_out_clean_and_bounded() -> None:
     assert asked.events[0].text == "t" * 1000
     assert (asked.events[1].text, asked.events[1].signal, asked.events[1].output) == ("b", "SIGX", "out")
     assert asked.truncated
-    assert asked.untrusted == ("events[].text", "events[].output")
+    assert asked.untrusted == ("events[].text", "events[].output", "events[].signal", "reason")
 
 
 def test_the_same_batch_makes_the_same_request() -> None:

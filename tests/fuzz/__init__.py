@@ -1,0 +1,1 @@
+"""Hostile input: what reads it, fed with anything. `python -m tests.fuzz` is the campaign."""
