@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from dispatcher.core.cause_signals import SIGNALS
 from dispatcher.core.cause_words import AGENT_CAUSES
 from dispatcher.core.metric_table import METRICS
+from dispatcher.submit import completion_of, submission_of
 from tests.support.causes import BROUGHT_ABOUT, brought_about
 from tests.support.wake_cli import TOML, WakeCli
 
@@ -22,11 +23,6 @@ def scraped(wake: WakeCli, code: int = 0) -> dict[str, list[tuple[Labels, float]
     for family in text_string_to_metric_families(done.out):
         for sample in family.samples:
             found.setdefault(sample.name, []).append((sample.labels, sample.value))
-    return found
-
-
-def value(wake: WakeCli, name: str, **labels: str) -> float:
-    (found,) = [number for named, number in scraped(wake)[name] if labels.items() <= named.items()]
     return found
 
 
@@ -91,28 +87,28 @@ def test_single_agents_only_when_they_are_asked_for(wake: WakeCli) -> None:
     wake.deposit("c0")
     wake.heartbeat()
     wake.deposit("c1")
-    assert value(wake, "wake_agent_mailbox_depth", agent="ops") == 1
-    assert value(wake, "wake_agent_budget_used_ratio", agent="ops") == 0.25
-    assert value(wake, "wake_budget_used_ratio", pool="agents") == 0.25
-    assert value(wake, "wake_agent_mailbox_oldest_seconds", agent="ops") >= 0
+    series = scraped(wake)
+    ops = {"pool": "agents", "agent": "ops"}
+    assert series["wake_agent_mailbox_depth"] == [(ops, 1.0)]
+    assert series["wake_agent_budget_used_ratio"] == [(ops, 0.25)]
+    assert series["wake_budget_used_ratio"] == [({"pool": "agents"}, 0.25)]
+    assert series["wake_agent_mailbox_oldest_seconds"][0][1] >= 0
 
 
 def test_a_scrape_looks_at_so_many_agents_and_says_how_many_it_left_out(wake: WakeCli) -> None:
     """Those that are due the longest are explained; the wakes of ten times as many are counted."""
     agents = [f"a{n:02d}" for n in range(13)]
     wake.configure(TOML + "".join(f"[agents.{agent}]\n" for agent in agents) + "[metrics]\nmax_agents = 1\nper_agent = true\n")
-    for agent in agents:
-        wake.submit(f"c-{agent}", f"agent:{agent}:main")
-        wake.settle_time()
+    for together in (agents[:1], agents[1:]):
+        words = [{"completion_id": agent, "session_key": f"agent:{agent}:main", "exit_code": 1} for agent in together]
+        wake.store.inbox.submit_all([submission_of(completion_of(one)) for one in words])
         wake.route()
+        wake.settle_time()
     series = scraped(wake)
     assert [labels["agent"] for labels, _ in series["wake_agent_mailbox_depth"]] == ["a00"]
     assert series["wake_agents"] == [({"pool": "agents", "cause": "no-worker"}, 1.0)]
-    assert [value(wake, f"wake_{name}", pool="agents") for name in ("agents_with_work", "agents_unmeasured", "mailbox_depth")] == [
-        13,
-        12,
-        10,
-    ]
+    told = {name: number for name, found in series.items() for labels, number in found if labels == {"pool": "agents"}}
+    assert [told[f"wake_{name}"] for name in ("agents_with_work", "agents_unmeasured", "mailbox_depth")] == [13, 12, 10]
     assert "wake_balance" not in series, "the books of so many are not read at a scrape"
 
 
@@ -123,7 +119,7 @@ def test_unsound_data_of_one_agent_hides_no_other(wake: WakeCli) -> None:
     wake.client.set(wake.store.keys.agent("agents", "research")["mailbox"], "not a zset")
     series = scraped(wake)
     assert series["wake_mailbox_depth"] == [({"pool": "agents"}, 1.0)]
-    assert value(wake, "wake_agents", cause="no-worker") == 1
+    assert series["wake_agents"] == [({"pool": "agents", "cause": "no-worker"}, 1.0)]
 
 
 def test_the_page_names_every_metric_whether_it_has_a_value_or_not(wake: WakeCli) -> None:
