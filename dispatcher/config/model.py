@@ -82,7 +82,7 @@ class Config(Section):
         if said.url is None:
             return None
         password = said.password.get_secret_value() if said.password is not None else None
-        if said.password_file is not None:
+        if password is None and said.password_file is not None:
             password = Credential(file=str(self._base_dir / Path(said.password_file).expanduser())).lines()[0]
         ca_file = str(self._base_dir / Path(said.ca_file).expanduser()) if said.ca_file is not None else None
         return url_with(said.url, password, ca_file)

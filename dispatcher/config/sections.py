@@ -43,7 +43,7 @@ class RedisSettings(Section):
         None, repr=False, description=f"{URL_FORMS}. Unset: the embedded server."
     )
     password: SecretStr | None = Field(None, description="Password of the URL's user; better in password_file or WAKE_REDIS_PASSWORD.")
-    password_file: str | None = Field(None, min_length=1, description="File with that password, relative to the file's folder.")
+    password_file: str | None = Field(None, min_length=1, description="File with it, relative to this file's folder; `password` wins.")
     ca_file: str | None = Field(None, min_length=1, description="PEM file of the authority of a rediss:// server. Default: the system's.")
     prefix: str = Field("wake", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="First word of every key and queue.")
     data_dir: str = Field(".wake", min_length=1, description="Folder of the embedded server and the spool, relative to the file's folder.")
@@ -53,8 +53,8 @@ class RedisSettings(Section):
 
     @model_validator(mode="after")
     def _one_password(self) -> RedisSettings:
-        if sum((has_password(self.url or ""), self.password is not None, self.password_file is not None)) > 1:
-            raise ValueError("has more than one password: leave one of the URL's, password and password_file")
+        if has_password(self.url or "") and (self.password is not None or self.password_file is not None):
+            raise ValueError("has more than one password: take the one in the url out of it")
         if self.ca_file is not None and not (self.url or "").startswith("rediss://"):
             raise ValueError("ca_file is for a server with TLS: the url must begin with rediss://")
         return self

@@ -33,7 +33,10 @@ def starter_toml(agents: Sequence[str], runner: Sequence[str], *, redis_url: str
     if redis_url is not None:
         active["redis", "url"] = redis_url
     examples: dict[tuple[str, str], Any] = {
-        ("redis", "url"): "redis://127.0.0.1:6379/0",
+        ("redis", "url"): "rediss://wake-router@127.0.0.1:6379/0",
+        ("redis", "password"): "better in a file",
+        ("redis", "password_file"): "secrets/wake-router",
+        ("redis", "ca_file"): "ca.pem",
         ("defaults", "active_hours"): {"start": "08:00", "end": "22:00", "timezone": "Europe/Berlin"},
         ("defaults", "precheck"): {"type": "command", "command": ["./precheck.sh"]},
         ("http", "uds"): ".wake/http.sock",

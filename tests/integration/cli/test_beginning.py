@@ -27,6 +27,9 @@ UNSET = {
     ("defaults", "precheck"),
     ("http", "uds"),
     ("redis", "url"),
+    ("redis", "password"),
+    ("redis", "password_file"),
+    ("redis", "ca_file"),
     ("routing", "default_agent"),
     ("routing", "bindings"),
 }
