@@ -14,6 +14,7 @@ from dispatcher.cli import (
     backup,
     beginning,
     bindings,
+    cancelling,
     completing,
     completions,
     dead,
@@ -52,6 +53,7 @@ _CODES: tuple[tuple[type[errors.WakeError], int], ...] = (
     (errors.BackupError, NO),
     (errors.NotRevived, NO),
     (errors.NotHeld, NO),
+    (errors.NotRunning, NO),
     (errors.NothingRecorded, NO),
 )
 
@@ -96,6 +98,7 @@ GROUPS = (
     status,
     explaining,
     holding,
+    cancelling,
     health,
     metrics,
     agents,
