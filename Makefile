@@ -74,5 +74,5 @@ $(RUNS): pyproject.toml constraints.txt | $(BIN)/python # half of the time that 
 	@touch $@
 
 $(READY): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,flower,http,docs,tracing]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,flower,http,docs,tracing,top]'
 	@touch $(RUNS) $@

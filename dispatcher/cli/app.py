@@ -33,6 +33,7 @@ from dispatcher.cli import (
     spooled,
     status,
     tokens,
+    top,
     tracing,
     waking,
 )
@@ -96,6 +97,7 @@ GROUPS = (
     tracing,
     bindings,
     status,
+    top,
     explaining,
     holding,
     cancelling,

@@ -8,9 +8,9 @@ import typer
 
 from dispatcher.cli.asking import by
 from dispatcher.cli.output import document, say
-from dispatcher.cli.reach import AsJson, ConfigFile, reach, token_words
+from dispatcher.cli.reach import AsJson, ConfigFile, Reach, reach, token_words
 from dispatcher.core import session_key as keys
-from dispatcher.core.models import Intent
+from dispatcher.core.models import Intent, Receipt
 
 if TYPE_CHECKING:
     from dispatcher.config import Config
@@ -45,10 +45,6 @@ def wake(
       wake wake ops --dry-run
       wake wake ops --session side --intent event --text "the disk is full"
     """
-    from dispatcher.causes import inherited
-    from dispatcher.core.identity import new_completion_id
-    from dispatcher.submit import submit_wake
-
     if intent not in INTENTS:
         raise typer.BadParameter(f"--intent {intent}: give one of {', '.join(INTENTS)}")
     reached = reach(config, writes=not dry_run)
@@ -56,15 +52,24 @@ def wake(
     if dry_run:
         _would(found, intent, as_json=as_json)
         return
-    wake_id = wake_id or new_completion_id()
-    reached.store.acts.note("wake", found.agent_id, by(), text[:200], wake_id)
-    words = {"agent_id": found.agent_id, "session_key": found.session_key, "intent": intent, "text": text, "wake_id": wake_id}
-    receipt = submit_wake({name: value for name, value in words.items() if value} | inherited() | token_words())
+    receipt = request_turn(reached, found, intent, text, wake_id)
     if as_json:
         document(receipt.model_dump() | {"agent_id": found.agent_id, "session_key": found.session_key})
     else:
         said = "accepted before" if receipt.duplicate else "accepted"
         say(f"{said}: {receipt.completion_id} for {found.session_key}; `wake trace {receipt.completion_id}` tells what became of it")
+
+
+def request_turn(reached: Reach, owner: Resolved, intent: str = Intent.MANUAL.value, text: str = "", wake_id: str | None = None) -> Receipt:
+    """Accepts the wake, after its receipt. Raises InvalidCompletion, InboxFull or StoreUnavailable."""
+    from dispatcher.causes import inherited
+    from dispatcher.core.identity import new_completion_id
+    from dispatcher.submit import submit_wake
+
+    wake_id = wake_id or new_completion_id()
+    reached.store.acts.note("wake", owner.agent_id, by(), text[:200], wake_id)
+    words = {"agent_id": owner.agent_id, "session_key": owner.session_key, "intent": intent, "text": text, "wake_id": wake_id}
+    return submit_wake({name: value for name, value in words.items() if value} | inherited() | token_words())
 
 
 def _would(found: Resolved, intent: str, *, as_json: bool) -> None:

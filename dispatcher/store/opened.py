@@ -14,6 +14,7 @@ from dispatcher.store.cancels import Cancels
 from dispatcher.store.caps import Caps
 from dispatcher.store.connect import connect
 from dispatcher.store.gauges import Gauges
+from dispatcher.store.glance import Glancing
 from dispatcher.store.handoffs import Handoffs
 from dispatcher.store.holds import Holds
 from dispatcher.store.inbox import Inbox
@@ -48,6 +49,7 @@ class Store:
     caps: Caps
     cancels: Cancels
     acts: Acts
+    glancing: Glancing
     reloads: Reloads
     inspection: Inspection
     observed: Observed
@@ -91,6 +93,7 @@ def _store(config: Config, url: str, client: Any, caller_of: CallerOf | None = N
         Caps(caller, keys, limits),
         Cancels(client, caller, keys, limits),
         Acts(client, keys, limits),
+        Glancing(client, keys),
         Reloads(client, keys),
         Inspection(client, caller, keys, ledger.pools),
         Observed(client, keys),
