@@ -18,7 +18,9 @@ def cancel(gateway: Gateway, *, retry: bool = False, reason: str = "") -> list[s
     return [status for _, status in acts.cancel(acts.targets("ops"), BY, reason, retry=retry)]
 
 
-@pytest.mark.parametrize("pool", [{}, {"pool_type": "prefork", "concurrency": 1}], ids=["threads", "prefork"])
+@pytest.mark.parametrize(
+    "pool", [{}, pytest.param({"pool_type": "prefork", "concurrency": 1}, marks=pytest.mark.slow)], ids=["threads", "prefork"]
+)
 def test_the_whole_group_ends_and_what_came_meanwhile_runs(gateway: Gateway, pool: dict[str, object]) -> None:
     """A command that ignores SIGTERM, with a child. The receipts and the letter say who; no renewal is waited for."""
     gateway.configure(pools={"agents": pool}, lease={"renew_ms": 9_000})
@@ -59,6 +61,7 @@ def test_to_run_it_again(gateway: Gateway) -> None:
     assert gateway.records() == ["begun", "cancel-asked", "cancelled", "begun", "ran"]
 
 
+@pytest.mark.slow
 def test_a_callable_is_asked_and_its_answer_stands(gateway: Gateway) -> None:
     gateway.configure(defaults={"runner": CALLABLE})
     gateway.plan(gate="goes-on")
