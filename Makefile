@@ -54,6 +54,7 @@ docs: $(READY) ## the reference from the code, and all pages as HTML in build/do
 screenshots: $(READY) ## the pictures in docs/images, from a live system
 	.ci/browser
 	$(BIN)/python -m docs.make_screenshots
+	$(BIN)/python -m docs.make_top_picture
 
 lock: $(BIN)/python ## newest versions that pyproject.toml allows, for every Python and platform that it allows
 	$(BIN)/pip install --quiet 'uv>=0.9,<1'

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import pyte
+from rich.text import Text
 
 from tests.support.gates import wait_until
 from tests.support.terminal import Screen
@@ -28,6 +30,12 @@ class Drawn(Screen):
     def lines(self) -> list[str]:
         self._read_all()
         return [line.rstrip() for line in self._screen.display]
+
+    def drawn(self) -> list[Text]:
+        """The lines with what stands there bold or reversed."""
+        self._read_all()
+        rows = ([self._screen.buffer[y][x] for x in range(self._screen.columns)] for y in range(self._screen.lines))
+        return [Text.assemble(*(("".join(c.data for c in run), style) for style, run in groupby(row, _style))) for row in rows]
 
     def shows(self, *texts: str) -> list[str]:
         """Waits until all of these stand there at once; the lines then."""
@@ -57,3 +65,7 @@ class Drawn(Screen):
                 return
             self.raw += chunk
             self._stream.feed(chunk)
+
+
+def _style(char: pyte.screens.Char) -> str:
+    return " ".join(word for word, there in (("bold", char.bold), ("reverse", char.reverse)) if there)
