@@ -107,9 +107,8 @@ class AgentWorker:
             self._tally.add(observation.settled(accepted, started.at_ms + (time.monotonic() - started.asked_at) * 1000))
         elif ended.status == "STALE_TOKEN":
             self._tally.count(STALE_TOKENS)
-        word = ("cancelled" if result.reason == Why.CANCEL else "handed-back") if isinstance(result, Cancelled) else result.kind
-        log.info("heartbeat %s in %.1f s (%s)", word, time.monotonic() - begun_at, ended.status)
-        did = {"agent": agent_id, "did": word, "batch": batch.batch_id, "attempt": batch.attempt, "n": len(batch.wakes)}
+        log.info("heartbeat %s in %.1f s (%s)", result.kind, time.monotonic() - begun_at, ended.status)
+        did = {"agent": agent_id, "did": result.kind, "batch": batch.batch_id, "attempt": batch.attempt, "n": len(batch.wakes)}
         return did | {"status": ended.status}
 
     def _note(self, done: NotStarted) -> None:

@@ -37,6 +37,11 @@ class Cancelled:
     reason: str
     note: str = ""
 
+    @property
+    def kind(self) -> str:
+        """The word for it beside those of the outcomes."""
+        return "cancelled" if self.reason == Why.CANCEL else "handed-back"
+
 
 RunResult = Outcome | Cancelled
 
