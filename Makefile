@@ -58,6 +58,7 @@ docs: $(READY) ## the reference from the code, and all pages as HTML in build/do
 screenshots: $(READY) ## the pictures in docs/images, from a live system
 	.ci/browser
 	$(BIN)/python -m docs.make_screenshots
+	$(BIN)/python -m docs.make_top_picture
 
 lock: $(BIN)/python ## newest versions that pyproject.toml allows, for every Python and platform that it allows
 	$(BIN)/pip install --quiet 'uv>=0.9,<1'
@@ -78,5 +79,5 @@ $(RUNS): pyproject.toml constraints.txt | $(BIN)/python # half of the time that 
 	@touch $@
 
 $(READY): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,flower,http,docs,tracing]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,flower,http,docs,tracing,top]'
 	@touch $(RUNS) $@

@@ -175,6 +175,12 @@ class Heartbeats:
             case Bury(reason, error):
                 return lambda: self._bury_ended(lease, batch_id, reason, error[:500])
 
+    def cancelling(self, lease: Lease, batch_id: str, *, to_retry: bool) -> Callable[[], Ended]:
+        """The step that ends a batch whose heartbeat an operator broke off: again at once, or never. Its receipt says by whom."""
+        if to_retry:
+            return lambda: self._store.mailbox.park(lease, batch_id, "cancelled", 0, "")
+        return lambda: self._bury_ended(lease, batch_id, "cancelled", "")
+
     def _bury_ended(self, lease: Lease, batch_id: str, reason: str, error: str) -> Ended:
         ended = self._store.mailbox.bury(lease, batch_id, reason, error)
         if ended.status != "DEAD_FULL":

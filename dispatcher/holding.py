@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dispatcher.config import Config
 from dispatcher.config.selectors import hold_selector
+from dispatcher.core.durations import duration_words
 from dispatcher.core.errors import InvalidAddress, NotHeld
 from dispatcher.core.snapshot import Hold, covers
 from dispatcher.routing import Ringer
@@ -52,6 +53,7 @@ class Holding:
         """Pauses or drains; for ever, or for so long. From the answer on nothing of these agents starts; what runs may finish."""
         now_ms = self._store.ledger.now_ms()
         hold = Hold(bound.selector, what, reason, by, now_ms, now_ms + for_ms if for_ms else 0)
+        self._store.acts.note(what, bound.selector, by, reason, f"for {duration_words(for_ms)}" if for_ms else "")
         self._put(bound, hold, by)
         return hold
 
@@ -62,6 +64,7 @@ class Holding:
             others = {hold.selector for holds in self.others(bound).values() for hold in holds}
             rest = f"; it is held by {', '.join(sorted(others))}" if others else "; see `wake holds`"
             raise NotHeld(f"resume {bound.selector}: there is no such hold{rest}")
+        self._store.acts.note("resumed", bound.selector, by, about=f"{found[0].what} by {found[0].by}: {found[0].reason}")
         self._put(bound, None, by)
         return found[0]
 

@@ -25,7 +25,7 @@ from workers.lease_keeper import Held, LeaseKeeper
 from workers.leftovers import kill_leftovers
 from workers.log_context import about, also, shown
 from workers.precheck import Precheck
-from workers.runners import Cancelled, Control, Runner, RunResult, Signal, build_runner
+from workers.runners import Cancelled, Control, Runner, RunResult, Signal, Why, build_runner
 from workers.tally import Tally
 from workers.tracing import heartbeat_span
 
@@ -107,9 +107,8 @@ class AgentWorker:
             self._tally.add(observation.settled(accepted, started.at_ms + (time.monotonic() - started.asked_at) * 1000))
         elif ended.status == "STALE_TOKEN":
             self._tally.count(STALE_TOKENS)
-        word = "handed-back" if isinstance(result, Cancelled) else result.kind
-        log.info("heartbeat %s in %.1f s (%s)", word, time.monotonic() - begun_at, ended.status)
-        did = {"agent": agent_id, "did": word, "batch": batch.batch_id, "attempt": batch.attempt, "n": len(batch.wakes)}
+        log.info("heartbeat %s in %.1f s (%s)", result.kind, time.monotonic() - begun_at, ended.status)
+        did = {"agent": agent_id, "did": result.kind, "batch": batch.batch_id, "attempt": batch.attempt, "n": len(batch.wakes)}
         return did | {"status": ended.status}
 
     def _note(self, done: NotStarted) -> None:
@@ -140,7 +139,9 @@ class AgentWorker:
         """Writes how the batch ended, again and again while the lease is trusted. Afterwards it runs again, as the same batch."""
         lease, mailbox = held.lease, self._store.mailbox
         step: Callable[[], Ended]
-        if isinstance(result, Cancelled):
+        if isinstance(result, Cancelled) and result.reason == Why.CANCEL:
+            step = self._beats.cancelling(lease, batch.batch_id, to_retry=held.control.to_retry)
+        elif isinstance(result, Cancelled):
             step = partial(mailbox.park, lease, batch.batch_id, "handed-back", 0, result.reason)
         else:
             step = self._beats.ending(lease, batch, result, random.random())

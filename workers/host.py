@@ -41,7 +41,7 @@ class Host:
             self._keeper_store.mailbox, lease.ttl_ms, lease.renew_ms, lease.margin_ms, shrink_ms(lease), self._keeper_store.caps
         )
         self.presence.on_lost = self.keeper.presence_lost
-        self.presence.on_back = self.keeper.presence_back
+        self.presence.on_back = self.presence.on_word = self.keeper.renew_now
         start_tracing()
         self.tally = Tally(self.store.observed, pool)
         self.worker = self._worker(config)

@@ -21,6 +21,7 @@ from workers.runners import Control
 
 log = logging.getLogger(__name__)
 RETRY_S = 0.5
+RENEWED = ("RENEWED", "CANCEL", "CANCEL_RETRY")
 
 
 @dataclass
@@ -95,8 +96,8 @@ class LeaseKeeper:
                 held.shrunk_until = float("inf") if server_down else lost_at + self._shrink_s
             self._changed.notify_all()
 
-    def presence_back(self) -> None:
-        """Renews at once: a renewal tells apart a holder that is there from one that is gone."""
+    def renew_now(self) -> None:
+        """After a lost presence a renewal tells apart a holder that is there from one that is gone; and it hears what was cancelled."""
         self._now.set()
 
     def run_once(self) -> None:
@@ -108,9 +109,11 @@ class LeaseKeeper:
         started = time.monotonic()
         statuses = self._mailbox.renew_all([(held.lease, held.batch_id) for held in batch])
         for held, status in zip(batch, statuses, strict=True):
-            if status == "RENEWED":
+            if status in RENEWED:
                 held.trusted_until, held.shrunk_until = self.trust_from(started), float("inf")
                 held.control.renewed(int((held.trusted_until - time.monotonic()) * 1000))
+                if status != "RENEWED":
+                    self._cancel(held, to_retry=status == "CANCEL_RETRY")
             elif status == FAILED:
                 held.context.run(log.error, "this lease cannot be renewed: the agent's data is unsound; see `wake doctor`")
             else:
@@ -124,6 +127,11 @@ class LeaseKeeper:
         if still is not None:
             held.context.run(log.warning, "lease lost: %s", why)
             held.control.lost.set()
+
+    def _cancel(self, held: Held, *, to_retry: bool) -> None:
+        if not held.control.cancel.is_set():
+            held.context.run(log.info, "cancelled by an operator: the runner is told to end")
+            held.control.cancel_for(to_retry=to_retry)
 
     def _renew_loop(self) -> None:
         pause_s = self._renew_s

@@ -32,7 +32,7 @@ class Precheck:
 
     def ask(self, request: HeartbeatRequest, control: Control) -> RunResult | None:
         """None: run the heartbeat. A precheck that fails, or takes longer than its limit, says nothing: the heartbeat runs."""
-        own = Control(self._limit_s, lost=control.lost, stop=control.stop, trust_ms=control.trust_left_ms())
+        own = Control(self._limit_s, lost=control.lost, stop=control.stop, cancel=control.cancel, trust_ms=control.trust_left_ms())
         with control.renewing(own.renewed):
             answer = self._runner.run(request, own)
         match answer:

@@ -27,7 +27,7 @@ class Presence:
     """Keeps this process present under `holder`.
 
     `on_lost(lost_at, server_down)` is called when the connection broke and after each failed try to make it again; times are
-    monotonic. `on_back()` when it stands again.
+    monotonic. `on_back()` when it stands again. `on_word()` when somebody nudged this process over it.
     """
 
     def __init__(self, store: Store, holder: str) -> None:
@@ -39,6 +39,7 @@ class Presence:
         self._lock = threading.Lock()
         self.on_lost: Callable[[float, bool], object] | None = None
         self.on_back: Callable[[], object] | None = None
+        self.on_word: Callable[[], object] | None = None
 
     @property
     def present(self) -> bool:
@@ -74,7 +75,8 @@ class Presence:
                 if self.on_back is not None:
                     self.on_back()
                 while not self._stop.is_set():
-                    self._line.listen(LISTEN_S)
+                    if self._line.listen(LISTEN_S) and self.on_word is not None:
+                        self.on_word()
             except Exception as error:  # if this thread ended, the process would never take a lease again
                 if not isinstance(error, PresenceLost):
                     log.exception("presence %s failed; trying again", self.holder)

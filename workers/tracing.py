@@ -123,7 +123,6 @@ def _attributes(request: HeartbeatRequest, batch: Batch) -> dict[str, str | int]
 
 
 def _tell(span: Span, result: RunResult) -> None:
-    outcome = getattr(result, "kind", "handed-back")
-    span.set_attribute("wake.outcome", outcome)
+    span.set_attribute("wake.outcome", result.kind)
     if isinstance(result, Failed):
         span.set_status(otel.Status(otel.StatusCode.ERROR, result.error))

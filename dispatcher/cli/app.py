@@ -15,6 +15,7 @@ from dispatcher.cli import (
     backup,
     beginning,
     bindings,
+    cancelling,
     completing,
     completions,
     dead,
@@ -33,6 +34,7 @@ from dispatcher.cli import (
     spooled,
     status,
     tokens,
+    top,
     tracing,
     waking,
 )
@@ -53,6 +55,7 @@ _CODES: tuple[tuple[type[errors.WakeError], int], ...] = (
     (errors.BackupError, NO),
     (errors.NotRevived, NO),
     (errors.NotHeld, NO),
+    (errors.NotRunning, NO),
     (errors.NothingRecorded, NO),
 )
 
@@ -95,8 +98,10 @@ GROUPS = (
     tracing,
     bindings,
     status,
+    top,
     explaining,
     holding,
+    cancelling,
     health,
     metrics,
     agents,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dispatcher.cli.output import complain, document, facts, say, table, when
+from dispatcher.cli.output import complain, document, facts, plain, say, table, when
 from dispatcher.cli.reach import AsJson, ConfigFile, reach
 from dispatcher.core.durations import duration_words
 from dispatcher.core.errors import InvalidAddress, StoreUnavailable
@@ -93,27 +93,36 @@ def _show_agent(found: AgentExplained, as_json: bool) -> None:
         _print(found)
 
 
+def told(found: AgentExplained) -> list[str]:
+    """The same as plain lines, which whoever shows them wraps."""
+    pairs = [f"{name:<13}{plain(value)}" for name, value in _facts(found) if value not in (None, "")]
+    decisions = [f"{duration_words(one.age_ms):>12} ago: {plain(one.says)}" for one in found.decisions]
+    return [f"{found.agent_id}: {found.why.cause}", "", *pairs, "", *decisions]
+
+
 def _print(found: AgentExplained) -> None:
+    say(f"{found.agent_id}: {found.why.cause}", style="bold")
+    facts(_facts(found))
+    if found.decisions:
+        table(("ago", "decision"), [(duration_words(told.age_ms), told.says) for told in found.decisions])
+
+
+def _facts(found: AgentExplained) -> list[tuple[str, object]]:
     why = found.why
     oldest = "" if why.oldest_age_ms is None else f", the oldest for {duration_words(why.oldest_age_ms)}"
     caused = "" if why.caused_per_heartbeat is None else f", completions caused per heartbeat: {why.caused_per_heartbeat}"
-    say(f"{found.agent_id}: {why.cause}", style="bold")
-    facts(
-        [
-            ("why", why.says),
-            ("then", why.follows),
-            ("to change it", why.change),
-            ("also", ", ".join(why.also)),
-            ("since", when(why.since_ms)),
-            ("until", when(why.until_ms)),
-            ("next tick", when(why.next_tick_ms)),
-            ("waiting", f"{why.waiting}{oldest}"),
-            ("dead letters", found.dead or None),
-            ("heartbeats", f"{found.heartbeats}{caused}"),
-        ]
-    )
-    if found.decisions:
-        table(("ago", "decision"), [(duration_words(told.age_ms), told.says) for told in found.decisions])
+    return [
+        ("why", why.says),
+        ("then", why.follows),
+        ("to change it", why.change),
+        ("also", ", ".join(why.also)),
+        ("since", when(why.since_ms)),
+        ("until", when(why.until_ms)),
+        ("next tick", when(why.next_tick_ms)),
+        ("waiting", f"{why.waiting}{oldest}"),
+        ("dead letters", found.dead or None),
+        ("heartbeats", f"{found.heartbeats}{caused}"),
+    ]
 
 
 def _show_completion(found: CompletionExplained, as_json: bool) -> None:

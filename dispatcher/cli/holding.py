@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dispatcher.cli.asking import Yes, ask, by, some
 from dispatcher.cli.output import document, say, table, when
 from dispatcher.cli.reach import AsJson, ConfigFile, Reach, reach
 from dispatcher.core.durations import parse_duration_ms
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 Selector = Annotated[str, typer.Argument(metavar="SELECTOR", help="An agent, a pattern like 'lab-*', or pool:NAME.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; `wake explain` and `wake holds` say it.")]
 For = Annotated[str | None, typer.Option("--for", metavar="DURATION", help="Ends by itself after, say, 2h.", show_default=False)]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, although it is wide.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say which agents with work now it binds.")]
 
 
@@ -87,7 +84,7 @@ def resume(selector: Selector, yes: Yes = False, dry_run: DryRun = False, config
     shown = _shown(bound, others) | {"dry_run": dry_run}
     if not dry_run:
         _ask(f"Resume {bound.selector}", bound, yes=yes, as_json=as_json)
-        shown |= {"lifted": _hold_shown(acts.resume(bound, _by())), "by": _by()}
+        shown |= {"lifted": _hold_shown(acts.resume(bound, by())), "by": by()}
     if as_json:
         document(shown)
         return
@@ -120,7 +117,7 @@ def _hold(what: str, selector: str, reason: str, for_: str | None, *, yes: bool,
     shown = _shown(bound, others) | {"what": what, "reason": reason, "dry_run": dry_run}
     if not dry_run:
         _ask(f"{'Pause' if what == PAUSED else 'Drain'} {bound.selector}", bound, yes=yes, as_json=as_json)
-        shown |= _hold_shown(acts.hold(bound, what, reason, _by(), for_ms))
+        shown |= _hold_shown(acts.hold(bound, what, reason, by(), for_ms))
     if as_json:
         document(shown)
         return
@@ -150,23 +147,8 @@ def _acts(reached: Reach) -> Holding:
 
 
 def _ask(act: str, bound: Bound, *, yes: bool, as_json: bool) -> None:
-    if yes or not bound.wide:
-        return
-    if as_json or not sys.stdin.isatty():
-        raise typer.BadParameter(f"{act} may mean many agents, and nobody can be asked here: give --yes, or --dry-run to see whom")
-    if not typer.confirm(f"{act}, agents to come included? With work now: {_names(bound)}", err=True):
-        raise typer.Exit(1)
-
-
-def _by() -> str:
-    """Who did it: user@host."""
-    from dispatcher.names import host_name
-
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in many containers
-        user = str(os.getuid())
-    return f"{user}@{host_name()}"
+    if bound.wide:
+        ask(act, f", agents to come included? With work now: {_names(bound)}", yes=yes, as_json=as_json)
 
 
 def _at_work(bound: Bound) -> str:
@@ -174,9 +156,7 @@ def _at_work(bound: Bound) -> str:
 
 
 def _names(bound: Bound) -> str:
-    names = [agent_id for agent_id, _ in bound.agents]
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return (", ".join(names[:10]) or "none") + more
+    return some([agent_id for agent_id, _ in bound.agents])
 
 
 def _shown(bound: Bound, others: Any) -> dict[str, Any]:

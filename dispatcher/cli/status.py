@@ -104,6 +104,8 @@ def _agents(reached: Reach, found: list[AgentStatus], now_ms: int) -> list[Shown
 
 
 def _agent(found: AgentStatus, now_ms: int, caused: int) -> Shown:
+    from dispatcher.viewing import state_of
+
     state, reason, until_ms = state_of(found, now_ms)
     return {
         "agent_id": found.agent_id,
@@ -117,24 +119,6 @@ def _agent(found: AgentStatus, now_ms: int, caused: int) -> Shown:
         "heartbeats": found.heartbeats,
         "caused_per_heartbeat": caused_per_heartbeat(caused, found.heartbeats),
     }
-
-
-def state_of(found: AgentStatus, now_ms: int) -> tuple[str, str | None, int | None]:
-    """(state, why it waits, until when). A lease that has not begun a batch yet is a decision being made: still waiting."""
-    if found.running:
-        return "running", None, None
-    due_ms = found.due_at_ms
-    if due_ms is None:
-        return "idle", None, None
-    if due_ms <= now_ms or found.holder:
-        return "waiting", None, None
-    binding = sorted((until_ms, reason) for until_ms, reason in found.deferrals.values() if until_ms > now_ms)
-    if binding:
-        until_ms, reason = next((item for item in binding if item[0] >= due_ms), binding[-1])
-        return "deferred", reason, until_ms
-    if found.parked:
-        return "deferred", "retry", due_ms
-    return "waiting", None, due_ms
 
 
 def _one_agent(reached: Reach, agent: str, as_json: bool) -> None:

@@ -8,7 +8,6 @@ import typer
 
 from dispatcher.cli.output import document, facts, table, when
 from dispatcher.cli.reach import AsJson, ConfigFile, Reach, reach
-from dispatcher.cli.status import state_of
 from dispatcher.core.errors import UnknownCompletion
 from dispatcher.core.models import Fate
 
@@ -88,6 +87,8 @@ def _events(reached: Reach, found: Whereabouts, batch_id: str | None) -> list[Ev
 
 def _waits(reached: Reach, found: Whereabouts) -> list[Event]:
     """What its agent waits for now: a deferral that is older than this completion holds it back too."""
+    from dispatcher.viewing import state_of
+
     agent = reached.store.ledger.agent(str(found.agent_id))
     if agent is None:
         return []

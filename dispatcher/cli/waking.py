@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dispatcher.cli.asking import by
 from dispatcher.cli.output import document, say
-from dispatcher.cli.reach import AsJson, ConfigFile, reach, token_words
+from dispatcher.cli.reach import AsJson, ConfigFile, Reach, reach, token_words
 from dispatcher.core import session_key as keys
-from dispatcher.core.models import Intent
+from dispatcher.core.models import Intent, Receipt
 
 if TYPE_CHECKING:
     from dispatcher.config import Config
@@ -30,6 +31,7 @@ def wake(
     intent: Annotated[str, typer.Option("--intent", metavar="|".join(INTENTS), help="How urgent it is.")] = Intent.MANUAL.value,
     text: Annotated[str, typer.Option("--text", help="What the agent is told.", show_default=False)] = "",
     wake_id: Annotated[str | None, typer.Option("--id", help="Id of this wake; the same id counts once.", show_default=False)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say for which session it would be.")] = False,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -40,22 +42,41 @@ def wake(
     \b
     Examples:
       wake wake ops
+      wake wake ops --dry-run
       wake wake ops --session side --intent event --text "the disk is full"
     """
-    from dispatcher.causes import inherited
-    from dispatcher.submit import submit_wake
-
     if intent not in INTENTS:
         raise typer.BadParameter(f"--intent {intent}: give one of {', '.join(INTENTS)}")
-    reached = reach(config, writes=True)
+    reached = reach(config, writes=not dry_run)
     found = owner_of(reached.config, agent, session)
-    words = {"agent_id": found.agent_id, "session_key": found.session_key, "intent": intent, "text": text, "wake_id": wake_id}
-    receipt = submit_wake({name: value for name, value in words.items() if value} | inherited() | token_words())
+    if dry_run:
+        _would(found, intent, as_json=as_json)
+        return
+    receipt = request_turn(reached, found, intent, text, wake_id)
     if as_json:
         document(receipt.model_dump() | {"agent_id": found.agent_id, "session_key": found.session_key})
     else:
         said = "accepted before" if receipt.duplicate else "accepted"
         say(f"{said}: {receipt.completion_id} for {found.session_key}; `wake trace {receipt.completion_id}` tells what became of it")
+
+
+def request_turn(reached: Reach, owner: Resolved, intent: str = Intent.MANUAL.value, text: str = "", wake_id: str | None = None) -> Receipt:
+    """Accepts the wake, after its receipt. Raises InvalidCompletion, InboxFull or StoreUnavailable."""
+    from dispatcher.causes import inherited
+    from dispatcher.core.identity import new_completion_id
+    from dispatcher.submit import submit_wake
+
+    wake_id = wake_id or new_completion_id()
+    reached.store.acts.note("wake", owner.agent_id, by(), text[:200], wake_id)
+    words = {"agent_id": owner.agent_id, "session_key": owner.session_key, "intent": intent, "text": text, "wake_id": wake_id}
+    return submit_wake({name: value for name, value in words.items() if value} | inherited() | token_words())
+
+
+def _would(found: Resolved, intent: str, *, as_json: bool) -> None:
+    if as_json:
+        document({"agent_id": found.agent_id, "session_key": found.session_key, "intent": intent, "dry_run": True})
+    else:
+        say(f"would be accepted: a wake ({intent}) for {found.session_key}")
 
 
 def owner_of(config: Config, agent: str, session: str) -> Resolved:

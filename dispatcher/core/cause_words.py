@@ -194,4 +194,5 @@ DEAD_REASONS = {
     DeadReason.REFUSED: _revive("the runner will never take its batch", "mend what the runner says"),
     DeadReason.BUDGET: _revive("the budget of its agent was spent, and over_budget says so", "a larger budget, or a new day"),
     DeadReason.DRAINED: _revive("its agent was drained", "`wake resume` the agent"),
+    DeadReason.CANCELLED: _revive("somebody cancelled its heartbeat", "`wake dead show` for who did and why"),
 }

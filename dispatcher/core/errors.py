@@ -84,5 +84,9 @@ class NotRevived(WakeError):
     """A dead letter could not be revived; the message says why and what would help."""
 
 
+class NotRunning(WakeError):
+    """There is no heartbeat to cancel, or another one than was seen."""
+
+
 class NotHeld(WakeError):
     """There is no hold to take away; the message says by what the agent is held, if it is."""

@@ -49,7 +49,9 @@ METRICS = (
     Metric("wake_due_lag_seconds", "gauge", "seconds", ("pool",), "since when the first agent is due that nobody has taken"),
     Metric("wake_sweep_lag_seconds", "gauge", "seconds", ("pool",), "since the last sweep, of the slot that was swept the longest ago"),
     Metric("wake_budget_used_ratio", "gauge", "ratio", ("pool",), "spent of its budget by the agent with work that spent most; 1: all"),
-    Metric("wake_heartbeats_total", "counter", "heartbeats", ("pool", "outcome"), "ended: ran, skipped, busy, failed, handed-back"),
+    Metric(
+        "wake_heartbeats_total", "counter", "heartbeats", ("pool", "outcome"), "ended: ran, skipped, busy, failed, handed-back, cancelled"
+    ),
     Metric("wake_heartbeats_avoidable_total", "counter", "heartbeats", ("pool", "reason"), "that need not have been, by the reason"),
     Metric(BATCH_SIZE, "histogram", "completions", ("pool",), "in a heartbeat, first attempts; the mean is the coalescing ratio"),
     Metric(START_DELAY, "histogram", "seconds", ("pool",), "wake to start: acceptance to the start of the first attempt, each completion"),

@@ -52,7 +52,7 @@ class BuryTarget(NamedTuple):
 
 
 class BuryParked(NamedTuple):
-    """A frozen batch killed its worker too often, or will not run any more: set it aside."""
+    """A frozen batch killed its worker too often, was cancelled, or will not run any more: set it aside."""
 
     batch_id: str
     reason: str
@@ -173,13 +173,17 @@ def _ready_parked(snapshot: Snapshot, rules: Rules, deferrals: dict[str, Deferra
     for parked in snapshot.parked:
         if parked.not_before_ms > snapshot.now_ms:
             continue
+        rank = _rank(parked.urgent or parked.intent, parked.created_at_ms, 0, snapshot.now_ms, rules)
+        if parked.cancelled:
+            ready.append(_Ready(rank, BuryParked(parked.batch_id, "cancelled")))
+            continue
         kind = f"batch:{parked.batch_id}"
         if blocker := _parked_blocker(parked, snapshot, rules):
             deferrals[kind] = Deferral(kind, blocker.until_ms, blocker.reason)
             continue
         worn_out = parked.deliveries >= rules.max_deliveries > 0
         decision = BuryParked(parked.batch_id, "worker-lost") if worn_out else RunParked(parked.batch_id)
-        ready.append(_Ready(_rank(parked.urgent or parked.intent, parked.created_at_ms, 0, snapshot.now_ms, rules), decision))
+        ready.append(_Ready(rank, decision))
     return ready
 
 

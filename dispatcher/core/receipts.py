@@ -52,6 +52,15 @@ def _failed(record: Record, detail: Record) -> str:
     return f"heartbeat failed: {record['batch']}: {detail.get('error', '')}; again {_after(detail)}"
 
 
+def _cancel_asked(record: Record, detail: Record) -> str:
+    then = "to run again" if detail.get("retry") else "for good"
+    return f"cancelled {then} by {detail.get('by', '')}: {record['batch']}" + (f": {detail['reason']}" if detail.get("reason") else "")
+
+
+def _cancelled(record: Record, detail: Record) -> str:
+    return f"heartbeat broken off: {record['batch']}: {detail.get('error', '')}; again {_after(detail)}"
+
+
 def _handed_back(record: Record, detail: Record) -> str:
     return f"handed back: {record['batch']}: {detail.get('error', '')}; again {_after(detail)}"
 
@@ -91,7 +100,7 @@ def _ticked(_: Record, detail: Record) -> str:
 
 
 def _dead_lettered(record: Record, detail: Record) -> str:
-    return f"became dead letters: {record['batch']}, completions: {detail.get('n', 0)}: {detail.get('reason', '')}"
+    return f"became dead letters: {record['batch']}, completions: {detail.get('n', 0)}: {detail.get('why') or detail.get('reason', '')}"
 
 
 WORDS: dict[str, Callable[[Record, Record], str]] = {
@@ -101,6 +110,8 @@ WORDS: dict[str, Callable[[Record, Record], str]] = {
     "failed": _failed,
     "handed-back": _handed_back,
     "busy": _busy,
+    "cancel-asked": _cancel_asked,
+    "cancelled": _cancelled,
     "deferred": _deferred,
     "held": _held,
     "resumed": _resumed,

@@ -22,7 +22,8 @@ class Lane(NamedTuple):
 
 
 class Parked(NamedTuple):
-    """A frozen batch that waits for its next attempt. `bypass`: it is the same start, taken over or handed back."""
+    """A frozen batch that waits for its next attempt. `bypass`: it is the same start, taken over or handed back.
+    `cancelled`: an operator wanted it to end while it ran, and its holder did not live to do so."""
 
     batch_id: str
     session_key: str
@@ -34,6 +35,7 @@ class Parked(NamedTuple):
     failures: int
     deliveries: int
     bypass: bool
+    cancelled: bool = False
 
 
 class Deferral(NamedTuple):
@@ -141,4 +143,5 @@ def _parked(batch_id: str, not_before: float, meta: dict[str, Any]) -> Parked:
         int(meta["failures"]),
         int(meta["deliveries"]),
         bool(meta.get("bypass")),
+        bool(meta.get("cancel")),
     )

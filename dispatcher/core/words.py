@@ -62,3 +62,4 @@ class DeadReason(StrEnum):
     REFUSED = "refused-by-runner"
     BUDGET = "budget"
     DRAINED = "drained"
+    CANCELLED = "cancelled"

@@ -29,7 +29,7 @@ AGENT_NAMES = (
     "handoffs",
 )
 CAP_NAMES = ("pool_running", "line", "asked", "bucket")
-INBOX_NAMES = ("stream", "seen", "order", "counters", "announced", "dead", "pins", "bindings", "caused", "reload", "reloads")
+INBOX_NAMES = ("stream", "seen", "order", "counters", "announced", "dead", "pins", "bindings", "caused", "reload", "reloads", "acts")
 DERIVE = ("due", "look", "bell", "leases", "ticks", "lease", "state", *LANES, "parked", "blocks")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -196,22 +196,7 @@ class Ledger:
         pipe.zrange(keys["parked"], 0, -1)
         pipe.hgetall(keys["state"])
         with unavailable(f"read agent={agent_id}"):
-            pending, first, parked, state = pipe.execute()
-        token, _, _, holder, batch = lease.split("|", 4) if lease else ("", "", "", "", "")
-        deferrals = {k[2:]: (int(float(v)), state.get("w:" + k[2:], "")) for k, v in state.items() if k.startswith("d:")}
-        return AgentStatus(
-            agent_id,
-            pool,
-            pending,
-            len(parked),
-            batch or None,
-            int(token) if token else None,
-            holder or None,
-            due_at_ms,
-            int(first[0].split(SEP)[3]) if first else None,
-            int(state.get("heartbeats", 0)),
-            deferrals,
-        )
+            return status_from(agent_id, pool, due_at_ms, lease, *pipe.execute())
 
     def dead_letters(self) -> Iterator[DeadLetter]:
         """Every dead letter: the ownerless ones of the inbox, then those of each agent."""
@@ -234,3 +219,31 @@ class Ledger:
     def balance(self) -> Balance:
         """One reading of the books, the inbox first, so that what is routed meanwhile is counted once."""
         return self._books.balance()
+
+
+def status_from(
+    agent_id: str,
+    pool: str,
+    due_at_ms: int | None,
+    lease: str | None,
+    pending: int,
+    first: Sequence[str],
+    parked: Sequence[str],
+    state: Mapping[str, str],
+) -> AgentStatus:
+    """From the pool's view of its lease, the size and the first member of its mailbox, its parked batches and its state."""
+    token, _, _, holder, batch = lease.split("|", 4) if lease else ("", "", "", "", "")
+    deferrals = {k[2:]: (int(float(v)), state.get("w:" + k[2:], "")) for k, v in state.items() if k.startswith("d:")}
+    return AgentStatus(
+        agent_id,
+        pool,
+        pending,
+        len(parked),
+        batch or None,
+        int(token) if token else None,
+        holder or None,
+        due_at_ms,
+        int(first[0].split(SEP)[3]) if first else None,
+        int(state.get("heartbeats", 0)),
+        deferrals,
+    )

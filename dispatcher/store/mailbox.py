@@ -17,6 +17,8 @@ from dispatcher.store.keys import Keys
 from dispatcher.store.limits import StoreLimits
 from dispatcher.store.scripts import Argument, Call, Caller, Reply
 
+ParkKind = Literal["failed", "handed-back", "busy", "cancelled"]
+
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
@@ -196,7 +198,7 @@ class Mailbox:
         words = {"outcome": outcome, "avoidable": avoidable, "detail": json.dumps(detail)}
         return self._held("settle", lease, batch=batch_id, ledger_max=self._limits.ledger_max, **words)
 
-    def park(self, lease: Lease, batch_id: str, kind: Literal["failed", "handed-back", "busy"], delay_ms: int, error: str) -> Ended:
+    def park(self, lease: Lease, batch_id: str, kind: ParkKind, delay_ms: int, error: str) -> Ended:
         """The batch stays as it is for its next attempt, `delay_ms` from now."""
         return self._held("park", lease, batch=batch_id, kind=kind, delay_ms=delay_ms, error=error, ledger_max=self._limits.ledger_max)
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from dispatcher.config import Config
+from dispatcher.store.acts import Acts
 from dispatcher.store.bindings import Bindings
 from dispatcher.store.cadences import Cadences
+from dispatcher.store.cancels import Cancels
 from dispatcher.store.caps import Caps
 from dispatcher.store.connect import connect
 from dispatcher.store.gauges import Gauges
+from dispatcher.store.glance import Glancing
 from dispatcher.store.handoffs import Handoffs
 from dispatcher.store.holds import Holds
 from dispatcher.store.inbox import Inbox
@@ -44,6 +47,9 @@ class Store:
     holds: Holds
     handoffs: Handoffs
     caps: Caps
+    cancels: Cancels
+    acts: Acts
+    glancing: Glancing
     reloads: Reloads
     inspection: Inspection
     observed: Observed
@@ -51,7 +57,7 @@ class Store:
 
     def stand_at(self, now_ms: int) -> None:
         """From now on every step is told this time instead of asking the server's clock: for simulation and tests. 0 undoes it."""
-        for part in (self.inbox, self.mailbox, self.cadences, self.holds, self.handoffs, self.caps):
+        for part in (self.inbox, self.mailbox, self.cadences, self.holds, self.handoffs, self.caps, self.cancels):
             part.now_ms = now_ms
 
     def close(self) -> None:
@@ -85,6 +91,9 @@ def _store(config: Config, url: str, client: Any, caller_of: CallerOf | None = N
         Holds(client, caller, keys, limits),
         Handoffs(client, caller, keys),
         Caps(caller, keys, limits),
+        Cancels(client, caller, keys, limits),
+        Acts(client, keys, limits),
+        Glancing(client, keys),
         Reloads(client, keys),
         Inspection(client, caller, keys, ledger.pools),
         Observed(client, keys),

@@ -43,25 +43,30 @@ class PresenceLine:
             raise PresenceLost(f"presence {self._channel}: {error}; trying again", server_down=_is_down(error)) from error
         self._connection = connection
 
-    def listen(self, timeout_s: float) -> None:
-        """Returns after `timeout_s` while the connection stands. Raises PresenceLost when it broke.
+    def listen(self, timeout_s: float) -> bool:
+        """Returns after `timeout_s` while the connection stands, or earlier, True, when somebody sent word. Raises PresenceLost if broken.
 
         A server that stands still breaks nothing: it cannot reclaim either, and the connection is there when it goes on.
         """
         try:
             if self._connection.can_read(timeout=timeout_s):
-                self._connection.read_response(timeout=timeout_s)
+                return _is_word(self._connection.read_response(timeout=timeout_s))
         except redis.TimeoutError:
-            return
+            return False
         except (redis.RedisError, OSError) as error:
             self.close()
             raise PresenceLost(f"presence {self._channel}: {error}; trying again", server_down=False) from error
+        return False
 
     def close(self) -> None:
         """The process is no longer present."""
         if self._connection is not None:
             self._connection.disconnect()
             self._connection = None
+
+
+def _is_word(read: Any) -> bool:
+    return isinstance(read, list) and read[:1] in ([b"message"], ["message"])
 
 
 def _is_down(error: BaseException) -> bool:

@@ -13,6 +13,7 @@ from dispatcher.config import Config, load
 from dispatcher.core.models import Lease
 from dispatcher.core.rules import TURN_ORDER
 from dispatcher.routing import Router
+from dispatcher.store.cancels import Running
 from dispatcher.store.mailbox import Begun, Leased, Mailbox
 from dispatcher.store.opened import Store, open_store
 from dispatcher.submit import completion_of, submission_of
@@ -20,7 +21,7 @@ from tests.support.gates import wait_until
 from tests.support.server import Server
 from workers.lease_keeper import Held, LeaseKeeper
 from workers.presence import Presence, holder_name
-from workers.runners import Control
+from workers.runners import Control, Why
 from workers.sweeper import Sweeper
 
 TOML = """
@@ -116,6 +117,18 @@ def test_a_lease_that_somebody_else_took_is_lost_at_the_next_renewal(bench: Benc
     assert mine.control.lost.is_set()
 
 
+def test_what_an_operator_cancelled_is_heard_at_the_next_renewal(bench: Bench) -> None:
+    """Also when the nudge was lost. The lease is renewed, or the runner could not end in peace."""
+    keeper, (lease, batch_id) = bench.keeper(), bench.begun("h1")
+    mine = held(keeper, lease, batch_id)
+    running = Running("ops", "agents", batch_id, lease.token, "h1")
+    assert bench.store.cancels.cancel(running, "ann@vm", "", retry=True).status == "CANCELLING"
+    before = mine.trusted_until
+    keeper.run_once()
+    assert (mine.control.why(), mine.control.to_retry) == (Why.CANCEL, True)
+    assert mine.trusted_until > before
+
+
 def test_trust_ends_even_while_a_renewal_hangs(bench: Bench, server: Server) -> None:
     """The watch on the clock does not wait for the server."""
     keeper, (lease, batch_id) = bench.keeper(ttl_ms=1_000), bench.begun("h1")
@@ -123,7 +136,7 @@ def test_trust_ends_even_while_a_renewal_hangs(bench: Bench, server: Server) -> 
     try:
         keeper.start()
         mine = held(keeper, lease, batch_id)
-        keeper.presence_back()  # a renewal starts now, and hangs
+        keeper.renew_now()  # a renewal starts now, and hangs
         assert mine.control.lost.wait(200)
     finally:
         server.thaw()

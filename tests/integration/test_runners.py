@@ -252,12 +252,14 @@ def test_a_lease_lost_in_the_grace_of_a_stop_ends_the_grace(reaper: Reaper, tmp_
 
 
 def test_a_heartbeat_that_may_not_run_starts_nothing(reaper: Reaper, tmp_path: Path) -> None:
-    lost, stopped = Control(60), Control(60)
+    lost, stopped, cancelled = Control(60), Control(60), Control(0)
     lost.lost.set()
     stopped.stop.set()
+    cancelled.stop.set()
+    cancelled.cancel_for(to_retry=False)
     runner = CommandRunner(["touch", str(tmp_path / "started")], reaper=reaper)
-    results = [runner.run(request(), control) for control in (lost, Control(0), stopped)]
-    assert results == [Failed(error="lease lost"), Failed(error="timeout"), Cancelled(reason="stop")]
+    results = [runner.run(request(), control) for control in (lost, Control(0), stopped, cancelled)]
+    assert results == [Failed(error="lease lost"), Failed(error="timeout"), Cancelled(reason="stop"), Cancelled(reason="cancel")]
     assert not (tmp_path / "started").exists()
 
 

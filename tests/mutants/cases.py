@@ -57,6 +57,9 @@ MUTANTS = (
     step("dissolve", "forget_start(K, A.batch)", "", "a busy target counts as a start"),
     step("renew", "if now > lease.run_until then return { 'OVERDUE' } end", "", "a lease is renewed past the time limit"),
     step("renew", "lease.renewal + 1", "lease.renewal", "a renewal cannot be told from none"),
+    step("cancel", "lease.token ~= A.token or ", "", "the next attempt is cancelled instead of the one that was seen"),
+    step("cancel", "if meta.cancel then return { 'ALREADY', meta.cancel.by } end", "", "a second word undoes the first"),
+    step("include/batch", "if meta.cancel and meta.cancel.retry then meta.cancel = nil end", "", "a batch to retry is set aside", "cancel"),
     step("reclaim", " or lease.renewal ~= tonumber(A.renewal)", "", "a lease that was renewed is reclaimed"),
     step(
         "reclaim",

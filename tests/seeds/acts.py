@@ -14,6 +14,7 @@ from dispatcher.core.errors import InboxFull, NotRevived, StoreUnavailable, Unkn
 from dispatcher.core.policy import next_tick
 from dispatcher.core.snapshot import Hold
 from dispatcher.store.cadences import TickChange
+from dispatcher.store.cancels import Running
 from dispatcher.store.scripts import Argument, scripts
 from dispatcher.submit import completion_of, submission_of, wake_request_of
 from tests.seeds.seats import OPERATORS, PARTIES, ROUTERS, WORKERS
@@ -30,7 +31,8 @@ LEADS_TO: dict[str, tuple[str, ...]] = {
     "deposit": ("submit", "route"),
     "suppress": ("submit-quiet", "route"), "acquire": ("ring",), "begin": ("ring",), "resume": ("ring",), "renew": ("ring", "renew"),
     "defer": ("ring",), "settle": ("turn",), "park": ("turn",), "dissolve": ("turn",), "bury": ("turn",), "tick": ("cadence", "ring"),
-    "cadence": ("cadence",), "hold": ("hold", "resume"), "inspect": ("inspect",), "admit": ("ring",), "place": ("renew",),
+    "cadence": ("cadence",), "hold": ("hold", "resume"), "cancel": ("ring", "cancel"),
+    "inspect": ("inspect",), "admit": ("ring",), "place": ("renew",),
     "sweep": ("pass",), "watch": ("watch",), "reclaim": ("crash", "watch"), "trim": ("trim",), "move": ("move",),
     "revive": ("revive",), "drop": ("drop",), "handoff": ("die", "bind", "revive"), "reroute": ("die", "bind", "revive"),
     "take_dead": ("die", "bind", "revive"), "let_go": ("die", "bind", "revive"),
@@ -57,8 +59,10 @@ def draw(random: Random, world: World, number: int) -> Act:
 
 
 def _contend(random: Random, world: World, name: str) -> Act:
-    """While a runner runs, its agent is rung elsewhere, or its lease runs out."""
+    """While a runner runs, it is cancelled, its agent is rung elsewhere, or its lease runs out."""
     turn = world.seats[name].turn
+    if random.random() < 0.15:
+        return ("cancel", name, random.randrange(2))
     others = [other for other in WORKERS if SERVES[other] == SERVES[name] and not world.seats[other].party.at]
     if not turn or not others or random.random() < 0.3:
         return ("pass", 35_000, random.randrange(2))
@@ -98,6 +102,7 @@ MAKERS: dict[str, Callable[[Random, int], Act]] = {
     "cadence": lambda r, _: ("cadence", r.randrange(4)),
     "hold": lambda r, _: ("hold", r.choice(AGENTS), r.choice(["paused", "draining"])),
     "resume": lambda r, _: ("resume", r.choice(AGENTS)),
+    "cancel": lambda r, _: ("cancel", r.choice(WORKERS), r.randrange(2)),
     "inspect": lambda r, _: ("inspect", r.choice(AGENTS)),
     "pass": _time,
     "watch": lambda _, __: ("watch",),
@@ -227,6 +232,15 @@ def _hold(world: World, agent: str, what: str) -> None:
         world.bells.ring_all([(agent, pool)])
 
 
+def _cancel(world: World, name: str, retry: int) -> bool:
+    """What this worker runs is cancelled; it hears of it when it renews, if it still runs then."""
+    turn = world.seats[name].turn
+    if turn is None:
+        return False
+    running = Running(turn.lease.agent_id, turn.lease.pool, turn.batch_id, turn.lease.token, turn.lease.holder)
+    return world.us.cancels.cancel(running, "test", "", retry=bool(retry)).status == "CANCELLING"
+
+
 def _move(world: World, agent: str, to: str) -> bool:
     home = world.us.ledger.home_of(agent)
     if home is None:
@@ -271,7 +285,8 @@ def _lose_bell(world: World, nth: int) -> bool:
 
 _PLAYS: dict[str, Callable[..., object]] = {
     "submit": _submit, "route": _route, "ring": _ring, "step": _step, "turn": _turn, "renew": World.renew, "cadence": _cadence,
-    "hold": _hold, "resume": lambda w, a: _hold(w, a, ""), "inspect": lambda w, a: w.us.inspection.inspect(a, "agents"), "pass": _pass,
+    "hold": _hold, "cancel": _cancel, "resume": lambda w, a: _hold(w, a, ""),
+    "inspect": lambda w, a: w.us.inspection.inspect(a, "agents"), "pass": _pass,
     "gap": _gap, "jump": _jump, "watch": World.watch, "crash": World.crash, "trim": World.trim, "move": _move,
     "revive": lambda w, o, n: _operate(w, o, n, "revive"), "drop": lambda w, o, n: _operate(w, o, n, "drop"), "bind": _bind, "mend": _mend,
     "die": _die,

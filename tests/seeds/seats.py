@@ -56,11 +56,12 @@ class Bells:
 
 @dataclass
 class Turn:
-    """A heartbeat whose runner runs, and until when its worker trusts the lease."""
+    """A heartbeat whose runner runs, until when its worker trusts the lease, and what it heard of being cancelled."""
 
     lease: Lease
     batch_id: str
     trusted_until_ms: int
+    cancelled: str = ""
 
 
 class Seat:

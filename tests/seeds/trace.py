@@ -20,9 +20,11 @@ from dispatcher.embedded import server_url
 from dispatcher.store.opened import Store, open_store
 from tests.seeds.reference import Frozen, NotAllowed, Turns
 
-PARKED = frozenset({"failed", "handed-back"})
+PARKED = frozenset({"failed", "handed-back", "cancelled"})
 CLOSED = frozenset({"ran", "skipped", "dead-lettered"})
-BESIDE = frozenset({"held", "resumed", "revived", "dropped", "ticked", "deferred", "mended", "reclaimed"})  # they begin and end no batch
+BESIDE = frozenset(
+    {"held", "resumed", "revived", "dropped", "ticked", "deferred", "mended", "reclaimed", "cancel-asked"}
+)  # they begin and end no batch
 
 
 @dataclass
@@ -70,7 +72,7 @@ def _follow(turns: Turns, line: Mapping[str, Any], whole: bool) -> None:
         raise NotAllowed(f"no receipt is called {what!r}")
     elif what in ("deferred", "ticked"):
         turns.idle(token, what)
-    elif what == "reclaimed" and batch:
+    elif what in ("reclaimed", "cancel-asked") and batch:
         turns.under(token, what)
 
 

@@ -16,7 +16,7 @@ from tests.seeds.reference import Turns
 from tests.support.store_state import SEP, assert_sound
 
 ENDED = {"SETTLED": "settled", "BURIED": "buried", "DISSOLVED": "dissolved"}
-TURNED = frozenset({"BEGUN", "RENEWED", "DEFERRED", "SETTLED", "PARKED", "DISSOLVED", "BURIED", "TICKED"})
+TURNED = frozenset({"BEGUN", "RENEWED", "CANCEL", "CANCEL_RETRY", "DEFERRED", "SETTLED", "PARKED", "DISSOLVED", "BURIED", "TICKED"})
 
 
 class Witness:
@@ -33,6 +33,7 @@ class Witness:
         self.begun_at: dict[tuple[str, int], int] = {}
         self._nonces: dict[str, tuple[str, str]] = {}
         self._wrong: AssertionError | None = None
+        self.cancelled: set[str] = set()  # batches that were cancelled for good while they ran
         self._handed: dict[str, str] = {}  # completion -> the agent whose letter stands for a wake that is deposited elsewhere already
         self.rebindable: set[str] = set()  # letters that an agent has of completions whose key is bound
         self.now_ms: Callable[[], int] = lambda: 0
@@ -61,6 +62,8 @@ class Witness:
             token = int(args["token"])
             turns.under(token, f"{call.script} of {agent} answered {reply.status}")
             self._turned(turns, call, reply, token)
+        elif reply.status == "CANCELLING" and not args["retry"]:
+            self.cancelled.add(str(args["batch"]))
         elif call.script == "deposit" and reply.status in ("DEPOSITED", "MAILBOX_FULL") and str(args["entry"]).startswith(MARK):
             self._handed[str(args["id"])] = str(args["entry"]).split(":")[1]
         elif reply.status == "TAKEN":
@@ -82,6 +85,7 @@ class Witness:
         if reply.status == "BEGUN":
             if turns.running == batch:
                 return  # its answer was lost, and it is asked again
+            assert batch not in self.cancelled, f"{batch} was cancelled for good, and begins again"
             meta = json.loads(reply.rest[0])
             turns.begun(batch, token, meta["n"], meta["session"], meta["attempt"])
             told = tuple(json.loads(wake)["wake_id"] for wake in reply.rest[1])

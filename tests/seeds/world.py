@@ -112,8 +112,10 @@ class World:
         lease, batch = done.lease, done.batch
         self._overlap(name, lease, batch.batch_id)
         outcome = OUTCOMES[seat.party.before("turn")]
-        seat.turn = None
+        cancelled, seat.turn = seat.turn.cancelled if seat.turn else "", None
         end = beats.ending(lease, batch, outcome, 0.5) if outcome else lambda: mailbox.park(lease, batch.batch_id, "handed-back", 0, "stop")
+        if cancelled:
+            end = beats.cancelling(lease, batch.batch_id, to_retry=cancelled == "CANCEL_RETRY")
         ended = _insist(end, 0)
         if done.capped:
             _insist(lambda: seat.store.caps.leave(agent_id, lease.pool), 0)
@@ -154,7 +156,9 @@ class World:
         lease = turn.lease
         (word,) = self.us.mailbox.renew_all([(lease, turn.batch_id)])
         ttl_ms = self.config.lease.ttl_ms - self.config.lease.margin_ms
-        turn.trusted_until_ms = self.mono_ms + ttl_ms if word == "RENEWED" else 0  # refused: it knows that it lost it
+        renewed = word in ("RENEWED", "CANCEL", "CANCEL_RETRY")
+        turn.trusted_until_ms = self.mono_ms + ttl_ms if renewed else 0  # refused: it knows that it lost it
+        turn.cancelled = word if renewed and word != "RENEWED" else turn.cancelled
         self.us.caps.keep_all([(lease.agent_id, lease.pool)])
 
     # The sweep of all workers, the clock, the trim

@@ -12,6 +12,7 @@ import termios
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from tests.support.gates import wait_until
 
@@ -38,7 +39,7 @@ class Screen:
         os.close(start)
         os.close(prepared)
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -33,9 +33,9 @@ class CommandRunner:
     """Runs `command` (no shell) in a process group of its own.
 
     Exit code 0 is Ran, 75 is Busy, `exit_skipped` (if there is one) is Skipped, any other end is Failed. When the lease is lost the group
-    is killed at once; at the time limit and at a stop it gets SIGTERM and, `kill_grace_s` later, SIGKILL. What the command left running
-    in its group is killed too, unless it ended with 0 and nothing holds its outputs open: an agent may start a long command of its own
-    and end its turn. Of each output the last `output_bytes` are kept.
+    is killed at once; at the time limit, at a stop and when an operator cancels it gets SIGTERM and, `kill_grace_s` later, SIGKILL. What
+    the command left running in its group is killed too, unless it ended with 0 and nothing holds its outputs open: an agent may start a
+    long command of its own and end its turn. Of each output the last `output_bytes` are kept.
     """
 
     command: Sequence[str]

@@ -25,16 +25,22 @@ class Why(StrEnum):
     """Why a heartbeat must end before its work did, strongest first."""
 
     LOST = "lost"  # another holder may run this agent already: end now, without grace
+    CANCEL = "cancel"  # an operator's word: the batch is set aside, or runs again
     TIMEOUT = "timeout"
     STOP = "stop"  # the worker leaves and hands the batch back
 
 
 @dataclass(frozen=True)
 class Cancelled:
-    """The turn was broken off because the worker leaves. No outcome that the store knows: the caller hands the batch back."""
+    """The turn was broken off, by an operator (reason `cancel`) or because the worker leaves (`stop`): the caller sees to its batch."""
 
     reason: str
     note: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The word for it beside those of the outcomes."""
+        return "cancelled" if self.reason == Why.CANCEL else "handed-back"
 
 
 RunResult = Outcome | Cancelled
@@ -47,8 +53,8 @@ def broken_off(why: Why, note: str = "") -> RunResult:
             return Failed(error="lease lost", note=note)
         case Why.TIMEOUT:
             return Failed(error="timeout", note=note)
-        case Why.STOP:
-            return Cancelled(reason="stop", note=note)
+        case Why.CANCEL | Why.STOP:
+            return Cancelled(reason=why.value, note=note)
 
 
 def trace_headers(trace: Mapping[str, str] | None) -> dict[str, str]:
@@ -108,15 +114,26 @@ class Signal(threading.Event):
 class Control:
     """The reasons of one heartbeat to end early. `time_limit_s` counts from now.
 
-    The lease keeper sets `lost` and calls `renewed` after each renewal; the worker sets `stop`, usually one signal for all its heartbeats.
+    The lease keeper sets `lost`, calls `renewed` after each renewal, and `cancel_for` when an operator wants the heartbeat to end; the
+    worker sets `stop`, usually one signal for all its heartbeats.
     `trust_ms` is how long the lease is trusted from now; without it the reaper guards against the death of the worker only, not against
     a worker that stands still.
     """
 
-    def __init__(self, time_limit_s: float, *, lost: Signal | None = None, stop: Signal | None = None, trust_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        time_limit_s: float,
+        *,
+        lost: Signal | None = None,
+        stop: Signal | None = None,
+        cancel: Signal | None = None,
+        trust_ms: int | None = None,
+    ) -> None:
         self.time_limit_s = time_limit_s
         self.lost = lost or Signal()
         self.stop = stop or Signal()
+        self.cancel = cancel or Signal()
+        self.to_retry = False  # what `cancel` is for
         self._deadline = time.monotonic() + time_limit_s
         self._trusted_until = None if trust_ms is None else time.monotonic() + trust_ms / 1000
         self._renewals: Listeners[[int]] = Listeners()
@@ -129,6 +146,8 @@ class Control:
         """The strongest reason to end now, None while there is none."""
         if self.lost.is_set():
             return Why.LOST
+        if self.cancel.is_set():
+            return Why.CANCEL
         if time.monotonic() >= self._deadline:
             return Why.TIMEOUT
         return Why.STOP if self.stop.is_set() else None
@@ -142,8 +161,8 @@ class Control:
 
     @contextmanager
     def waking(self, callback: Callable[[], object]) -> Iterator[None]:
-        """`callback` is called when `lost` or `stop` is set. It must not block. The time limit calls nobody: see `remaining_s`."""
-        with self.lost.calling(callback), self.stop.calling(callback):
+        """`callback` is called when `lost`, `cancel` or `stop` is set. It must not block. The time limit calls nobody (`remaining_s`)."""
+        with self.lost.calling(callback), self.cancel.calling(callback), self.stop.calling(callback):
             yield
 
     @contextmanager
@@ -158,6 +177,11 @@ class Control:
         finally:
             timer.cancel()
             timer.join()
+
+    def cancel_for(self, *, to_retry: bool) -> None:
+        """An operator wants it to end: its batch runs again, or becomes dead letters."""
+        self.to_retry = to_retry
+        self.cancel.set()
 
     def trust_left_ms(self) -> int | None:
         """How long the lease is still trusted; negative when it no longer is, None when nobody said."""

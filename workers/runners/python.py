@@ -1,8 +1,8 @@
 """The `python` runner: a heartbeat is one call of a function in this process.
 
 The function is called in the calling thread, so that the heartbeat's lease and its place in the pool stay taken exactly until it returns,
-whatever it does; nothing in Python can end it from outside. Cancelling needs no thread either: `lost` and `stop` set the cancel event
-themselves, and a timer does at the time limit.
+whatever it does; nothing in Python can end it from outside. Cancelling needs no thread either: `lost`, `cancel` and `stop` set the cancel
+event themselves, and a timer does at the time limit.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ class PythonRunner:
     """Calls `target` (`module:callable`) with the request and, if it asks for one, a cancel event.
 
     It asks with a parameter named `cancel`, or with a second positional parameter without a default. The answer: None or True is Ran, False
-    is Ran that came to nothing, an Outcome is itself, an exception is Failed. The event is set at the time limit, when the lease is lost
-    and when the worker leaves; the call is waited for in each case. After the first two the answer is Failed whatever the function said.
-    After the third, a function that took the event and then raised or returned None counts as cancelled; any other answer stands.
+    is Ran that came to nothing, an Outcome is itself, an exception is Failed. The event is set at the time limit, when the lease is lost,
+    when an operator cancels and when the worker leaves; the call is waited for in each case. After the first two the answer is Failed
+    whatever the function said. After the others, a function that took the event and then raised or returned None counts as cancelled; any
+    other answer stands.
     """
 
     target: str

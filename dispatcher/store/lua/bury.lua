@@ -15,6 +15,8 @@ if not meta or (lease.batch ~= A.batch and (lease.batch ~= '' or not redis.call(
 local count = redis.call('HLEN', K.dead)
 if count + meta.n > tonumber(A.max_dead) then return { 'DEAD_FULL', count } end
 -- writes
+local cancelled = A.reason == 'cancelled' and cancel_words(meta) or ''
+if A.error == '' then A.error = cancelled end
 if A.error ~= '' then meta.errors[#meta.errors + 1] = A.error end
 local n = end_batch(K, A.batch, meta, function(id, seq, at, intent)
   local revival = string.match(redis.call('HGET', K.fates, id) or '', '^%a+|(%d+)|')
@@ -26,6 +28,6 @@ end)
 redis.call('SADD', K.deads, A.agent)
 redis.call('HINCRBY', K.counters, 'dead:' .. A.reason, n)
 redis.call('HSET', K.lease, 'done_token', A.token, 'done_batch', A.batch)
-record(K, A, now, 'dead-lettered', A.token, A.batch, cjson.encode({ reason = A.reason, n = n }))
+record(K, A, now, 'dead-lettered', A.token, A.batch, cjson.encode({ reason = A.reason, n = n, why = cancelled ~= '' and cancelled or nil }))
 release(K, A.agent, lease)
 return { 'BURIED', announce(K, A.agent, now, derive(K, A.agent, now, lease), lease, true), n }

@@ -4,7 +4,7 @@
 -- ARGV   now agent token holder batch kind delay_ms error ledger_max
 -- REPLY  {"PARKED", ring?} | {"ALREADY_SETTLED"} | {"STALE_TOKEN", current} | {"NO_BATCH"}
 -- `kind`: "failed" counts a failure; "handed-back" counts neither failure nor delivery and bypasses the cooldown; "busy" counts
--- neither and forgets the start of this attempt.
+-- neither and forgets the start of this attempt; "cancelled" is as "handed-back", and its receipt says by whom.
 -- INCLUDE now fence due batch record
 local now = slot_now(K, tonumber(A.now))
 local lease, current = fenced(K, A.token, A.holder)
@@ -14,6 +14,7 @@ if not lease then return { 'STALE_TOKEN', current.token } end
 if lease.batch ~= A.batch then return { 'NO_BATCH' } end
 -- writes
 local meta = read_batch(K, A.batch)
+if A.kind == 'cancelled' then A.error = cancel_words(meta) end
 if A.kind == 'failed' then
   meta.failures = meta.failures + 1
   meta.errors[#meta.errors + 1] = A.error

@@ -195,7 +195,13 @@ def drip(handler: Handler, _: Got) -> None:
 
 @pytest.mark.parametrize("play", [hang, drip])
 @pytest.mark.parametrize(
-    ("reason", "expected"), [("lost", Failed(error="lease lost")), ("stop", Cancelled("stop")), ("limit", Failed(error="timeout"))]
+    ("reason", "expected"),
+    [
+        ("lost", Failed(error="lease lost")),
+        ("cancel", Cancelled("cancel")),
+        ("stop", Cancelled("stop")),
+        ("limit", Failed(error="timeout")),
+    ],
 )
 def test_a_reason_to_end_closes_the_connection(play: Callable[[Handler, Got], None], reason: str, expected: RunResult) -> None:
     control, answers = Control(1.0 if reason == "limit" else 300.0), list[RunResult]()

@@ -32,8 +32,9 @@ def parked(
     urgent: str | None = None,
     bypass: bool = False,
     deliveries: int = 1,
+    cancelled: bool = False,
 ) -> Parked:
-    return Parked(batch, session, not_before, NOW - 50, "event", urgent, 1, 1, deliveries, bypass)
+    return Parked(batch, session, not_before, NOW - 50, "event", urgent, 1, 1, deliveries, bypass, cancelled)
 
 
 def snapshot(*lanes: Lane, parked: tuple[Parked, ...] = (), starts: tuple[int, ...] = ()) -> Snapshot:
@@ -125,6 +126,11 @@ def test_a_retry_obeys_the_flood_guard_but_not_spacing() -> None:
 def test_a_batch_that_lost_its_worker_too_often_is_set_aside() -> None:
     """Twenty deliveries."""
     assert decide(snapshot(parked=(parked(deliveries=20),)), Rules()) == BuryParked("ops-1", "worker-lost")
+
+
+def test_a_batch_that_was_cancelled_does_not_run_again() -> None:
+    """Whatever guards bind, once its backoff is over; a pause holds it back as everything."""
+    assert decide(snapshot(parked=(parked(cancelled=True),), starts=FIVE), Rules()) == BuryParked("ops-1", "cancelled")
 
 
 def test_a_disabled_agent_is_deferred_as_a_whole() -> None:

@@ -47,6 +47,10 @@ def line(what: str, detail: Any = None, *, at: int = NOW, batch: str = "ops-8") 
         (line("reclaimed", {"holder": "w1"}), "lease taken from w1, which is gone"),
         (line("mended", {"what": ["trims", "due-entry"]}), "its indexes were mended: trims, due-entry"),
         (line("revived", {"id": "c1"}), "revived: c1"),
+        (line("dead-lettered", {"n": 1, "why": "cancelled by a@b"}), "became dead letters: ops-8, completions: 1: cancelled by a@b"),
+        (line("cancel-asked", {"by": "a@b", "reason": "x", "retry": False}), "cancelled for good by a@b: ops-8: x"),
+        (line("cancel-asked", {"by": "a@b", "reason": "", "retry": True}), "cancelled to run again by a@b: ops-8"),
+        (line("cancelled", {"error": "cancelled by a@b", "delay_ms": 0}), "heartbeat broken off: ops-8: cancelled by a@b; again at once"),
         (line("dropped", {"id": "c1", "reason": "by hand"}), "dropped: c1: by hand"),
         (line("something-new", {"x": 1}), "something-new"),
     ],
@@ -60,7 +64,7 @@ def test_every_word_that_a_step_records_is_known() -> None:
     calls = re.findall(r"record\(K, A, now, ([^\n]*?), (?:lease\.token|A\.token|''),", written)
     assert len(calls) > 10
     literal = {word for call in calls for word in re.findall(r"'([a-z-]+)'", call)}
-    named_by_callers = {"ran", "skipped", "failed", "handed-back", "busy"}  # settle's outcomes and park's kinds
+    named_by_callers = {"ran", "skipped", "failed", "handed-back", "busy", "cancelled"}  # settle's outcomes and park's kinds
     assert literal | named_by_callers == set(WORDS)
 
 

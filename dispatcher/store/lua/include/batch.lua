@@ -8,6 +8,13 @@ local function write_batch(K, batch, meta)
   redis.call('HSET', K.batches, batch, cjson.encode(meta))
 end
 
+-- cancel_words: who cancelled the batch and why; nothing if nobody did.
+local function cancel_words(meta)
+  local cancel = meta.cancel
+  if not cancel then return '' end
+  return 'cancelled by ' .. cancel.by .. (cancel.reason ~= '' and ': ' .. cancel.reason or '')
+end
+
 -- park_batch: the batch waits, unchanged, until `not_before`; its target is blocked meanwhile. A manual or immediate
 -- wake that is already waiting for the target makes it due now, once: the next failure waits out its backoff.
 -- What was begun without a start has none to go on with, and obeys the guards.
@@ -20,6 +27,7 @@ local function park_batch(K, batch, meta, not_before, now)
     end
   end
   meta.running = false
+  if meta.cancel and meta.cancel.retry then meta.cancel = nil end  -- it ended, however it did
   if meta.uncounted then meta.bypass = nil end
   write_batch(K, batch, meta)
   redis.call('ZADD', K.parked, not_before, batch)

@@ -1,0 +1,108 @@
+"""`wake top` on a real terminal of 80x24: keys are typed, and what is drawn is read."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.support.drawn import Drawn
+from tests.support.exec_process import WAKE, environment
+from tests.support.gates import wait_until
+from tests.support.server import Server
+from tests.support.wake_cli import WakeCli
+
+pytestmark = pytest.mark.slow
+COLOURS = re.compile(rb"\x1b\[(?:[0-9;:]*[;:])?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:[;:][0-9;:]*)?m")
+
+
+def watching(wake: WakeCli, *words: str, **variables: str) -> Drawn:
+    return Drawn(wake.folder, [*WAKE, "top", "--every", "0.2", *words], environment(wake.url, **({"TERM": "xterm-256color"} | variables)))
+
+
+def test_watch_explain_and_act(wake: WakeCli) -> None:
+    """Each key does what the last line says, to the agent that is selected; the store has the receipts."""
+    wake.deposit("c1")
+    wake.deposit("c2", "agent:research:main")
+    lease, batch = wake.begin()
+    with watching(wake) as screen:
+        shown = screen.shows("research", f"running {lease.token}", "q quit")
+        assert any(line.startswith("pool agents: workers 0, work 2, run 1") for line in shown)
+        screen.type(b"\r")
+        screen.shows("ops: no-worker", "to change it start one", f"heartbeat began: {batch.batch_id}")
+        screen.type(b"\x1b")
+        screen.hides("escape back")
+        screen.type(b"s")
+        screen.shows("sorted by oldest")
+        screen.type(b"sssss")
+        screen.shows("sorted by oldest")
+        screen.type(b"ssss")
+        screen.shows("sorted by next")
+        screen.type(b"c")
+        screen.shows("Cancel the heartbeat of ops")
+        screen.type(b"in circles\r")
+        screen.shows(f"cancel {batch.batch_id}: cancelling")
+        assert wake.store.mailbox.renew_all([(lease, batch.batch_id)]) == ["CANCEL"]
+        screen.type(b"jp")
+        screen.shows("Pause research, because:")
+        screen.type(b"deploy\r")
+        screen.shows("paused: research")
+        screen.type(b"r")
+        screen.shows("resumed: research")
+        screen.type(b"r")
+        screen.shows("resume research: there is no such hold")
+        screen.type(b"w")
+        screen.shows("Wake research, telling it:")
+        screen.type(b"\x1b")
+        screen.hides("telling it")
+        screen.type(b"w")
+        screen.shows("Wake research, telling it:")
+        screen.type(b"look\r")
+        screen.shows("accepted: ", "for agent:research:main")
+        screen.type(b"q")
+        assert screen.end() == 0
+        assert not COLOURS.search(screen.raw)
+        assert screen.local_modes() == screen.modes_before
+    acts = [(act["what"], act["selector"], act["reason"]) for act in wake.json("acts")["acts"]]
+    assert acts == [
+        ("wake", "research", "look"),
+        ("resumed", "research", ""),
+        ("paused", "research", "deploy"),
+        ("cancel", "ops", "in circles"),
+    ]
+
+
+def test_it_filters_keeps_what_is_selected_and_follows_what_happens(wake: WakeCli) -> None:
+    """Also with NO_COLOR, and when the terminal gets another size."""
+    for n in range(40):
+        wake.submit(f"c{n}", f"agent:{'ops' if n % 2 else 'research'}:s{n}")
+    wake.route()
+    with watching(wake, "--sort", "agent", NO_COLOR="1") as screen:
+        screen.shows("ops", "research")
+        screen.type(b"j/")
+        screen.shows("Agents with this in their id")
+        screen.type(b"sear\r")
+        screen.hides("ops")
+        screen.shows("matching sear")
+        wake.submit("late", "agent:research:main")
+        wake.route()
+        screen.shows("21 ")
+        screen.type(b"\x03")
+        assert screen.end() == 0
+
+
+def test_a_server_that_is_away_is_waited_for(wake: WakeCli, server: Server) -> None:
+    """What was seen last stays, and is called old."""
+    wake.deposit("c1")
+    with watching(wake) as screen:
+        screen.shows("ops", "NOT READY")
+        server.kill()
+        try:
+            screen.shows("SERVER AWAY, looking again", "ops")
+        finally:
+            server.start()
+        screen.shows("NOT READY", "ops")
+        screen.hides("SERVER AWAY")
+        wait_until(lambda: wake.client.ping(), 60, "the server answers")
+        screen.type(b"q")
+        assert screen.end() == 0
