@@ -152,6 +152,7 @@ class Roles:
             Grant(("evalsha", "evalsha_ro"), everything),
             Grant(tuple({*commands_of(*scripts()), *READS, *changes}), everything),
             Grant(("llen",), (f"%R~{self._prefix}.*",)),
+            Grant(("publish",), (f"&{self._keys.presence_channel}*",)),  # the nudge of `wake cancel`
             *self._publishing(f"{self._prefix}.*.[0-9][0-9]", f"{self._prefix}.*"),
             *self._publishing(inbox_queue(self._prefix), inbox_queue(self._prefix)),
         )

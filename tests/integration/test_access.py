@@ -64,6 +64,7 @@ ACTIONS: dict[str, Act] = {
     "say where an agent lives": run("HSET", OPS["homes"], "lab-1", "agents agents"),
     "look present as a worker of pool `agents`": run("SUBSCRIBE", "wake:presence:worker.agents.h.1.x"),
     "look present as a worker of pool `lab`": run("SUBSCRIBE", "wake:presence:worker.lab.h.1.x"),
+    "tell a worker that something was cancelled": run("PUBLISH", "wake:presence:worker.agents.h.1.x", "renew"),
     "bind a session key": run("HSET", KEYS.inbox["bindings"], "node", "ops"),
     "pause an agent": run("HSET", OPS["holds"], "ops", "x"),
     "see what waits": run("ZCARD", OPS["due"]),
