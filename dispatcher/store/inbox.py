@@ -14,12 +14,13 @@ from dispatcher.core.models import Receipt
 from dispatcher.store.connect import unavailable
 from dispatcher.store.keys import Keys
 from dispatcher.store.limits import StoreLimits
-from dispatcher.store.scripts import Argument, Call, Caller, Reply
+from dispatcher.store.scripts import Call, Caller, Reply
 
 GROUP = "routers"
 MAX_ID_CHARS = 200
 MAX_DIGITS = 15  # ms until the year 33658; what Lua holds exactly
 NO_CAUSES: Mapping[str, str] = {}
+Answer = tuple[Receipt, bool] | IdConflict | InboxFull  # the receipt, and whether routers must be told
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Inbox:
                 raise answer
         return [answer for answer in answers if isinstance(answer, tuple)]
 
-    def submit_each(self, submissions: Sequence[Submission], now_ms: int = 0) -> list[tuple[Receipt, bool] | IdConflict | InboxFull]:
+    def submit_each(self, submissions: Sequence[Submission], now_ms: int = 0) -> list[Answer]:
         """As `submit_all`; what was refused has its error in its place."""
         limits = self._limits
         calls = [
@@ -163,15 +164,14 @@ class Inbox:
         return {entry: pin for entry, pin in zip(entries, found, strict=True) if pin}
 
     def acknowledge(self, done: Iterable[tuple[InboxEntry, str, str]], causes: Mapping[str, str] = NO_CAUSES) -> None:
-        """Settles entries whose wake is deposited: (entry, agent id, via). `causes`: entry -> the agent whose heartbeat caused it."""
-        args: list[dict[str, Argument]] = [
-            {"group": GROUP, "entry": e.entry, "id": e.completion_id, "agent": agent, "via": via, "cause": causes.get(e.entry, "")}
-            for e, agent, via in done
-        ]
-        calls = [Call("acknowledge", self._keys.inbox, words) for words in args]
-        if calls:
+        """Settles entries whose wake is deposited: (entry, agent id, via). `causes`: entry -> the agent whose heartbeat caused it.
+
+        One step for all of them: at most a page of the inbox, so that the server is not held up for long.
+        """
+        words = [(e.entry, e.completion_id, agent, via, causes.get(e.entry, ""), e.revival) for e, agent, via in done]
+        if words:
             with unavailable("acknowledge inbox entries"):
-                self._caller.call_all(calls)
+                self._caller.call("acknowledge", self._keys.inbox, group=GROUP, done=json.dumps(words))
 
     def reject(self, entry: InboxEntry, reason: str, letter: dict[str, Any]) -> Literal["REJECTED", "GONE", "DEAD_FULL"]:
         """An ownerless entry becomes a dead letter and leaves the inbox. DEAD_FULL: nothing was written, the entry stays."""
@@ -209,7 +209,7 @@ class Inbox:
         return reply.status == "DROPPED"
 
 
-def _receipt(completion_id: str, reply: Reply) -> tuple[Receipt, bool] | IdConflict | InboxFull:
+def _receipt(completion_id: str, reply: Reply) -> Answer:
     match reply.status:
         case "ACCEPTED":
             entry, at, announce = reply.rest
