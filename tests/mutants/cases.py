@@ -41,7 +41,7 @@ MUTANTS = (
     step("acquire", "math.max(tonumber(lease.token) + 1, us)", "us", "tokens repeat when the clock stands still"),
     step("acquire", "meta.bypass = true", "", "a take-over obeys the cooldown again"),
     step("begin", "if parked ~= '' then return { 'TARGET_PARKED', parked } end", "", "a parked batch does not block its target"),
-    step("begin", "redis.call('ZREM', K.mailbox, member)", "", "a frozen wake waits as well"),
+    step("begin", "many('ZREM', K.mailbox, taken[intent])", "", "a frozen wake waits as well"),
     step("begin", "note_start(K, A.batch, now)", "", "a start leaves no mark on the cooldown"),
     step(
         "defer",
