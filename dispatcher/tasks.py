@@ -49,8 +49,8 @@ class SubmittingTask(PlainTask):
         if task_id and not words.get(self.id_field):
             words[self.id_field] = task_id
         reported = self.read(inherited() | words)
-        gathered = current_batch() if isinstance(reported, ExecCompletion) else None
-        if gathered is not None:
+        gathered = current_batch()
+        if gathered is not None and isinstance(reported, ExecCompletion):
             result = CompletionResult(reported.completion_id, self.app)
             gathered.add(reported, result)
             return result
