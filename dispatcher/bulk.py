@@ -13,11 +13,11 @@ from dispatcher import spool
 from dispatcher.app import current_config, current_store
 from dispatcher.core.errors import BatchIncomplete, IdConflict, InboxFull, StoreUnavailable, WakeError
 from dispatcher.core.models import ExecCompletion, Receipt
-from dispatcher.store.inbox import Answer, Submission
+from dispatcher.store.inbox import Answer, PostedPage, Submission
 from dispatcher.submit import announce_inbox, submission_of, submit_completion
 
 log = logging.getLogger(__name__)
-PAGE = 500
+PAGE = 200  # so much goes into a socket's buffer, and its answers come back, while the next page is prepared
 FLUSH_S = 2.0  # no file of the spool but the first is begun after this long
 
 
@@ -25,6 +25,9 @@ class Awaiting(Protocol):
     """What `.delay()` handed back; its receipt is set when the answer is there."""
 
     receipt: Receipt | None
+
+
+Page = list[tuple[Submission, Awaiting]]
 
 
 class Batch:
@@ -40,7 +43,8 @@ class Batch:
         self.kept: list[str] = []
         self.open = True
         self._page = page
-        self._waiting: list[tuple[Submission, Awaiting]] = []
+        self._waiting: Page = []
+        self._out: tuple[Page, PostedPage] | None = None
         self._refused: dict[str, str] = {}
         self._trouble: WakeError | None = None
 
@@ -54,6 +58,7 @@ class Batch:
     def end(self) -> None:
         """Sends what is left. Raises BatchIncomplete when something was refused, or could neither be sent nor kept."""
         self._send()
+        self._receive()
         if self.kept:
             log.warning("batch: %d completions are kept in the spool, see `wake spool list`: %s", len(self.kept), self._trouble)
         elif self.receipts:
@@ -62,21 +67,29 @@ class Batch:
             raise BatchIncomplete(len(self.ids), self._refused)
 
     def _send(self) -> None:
+        """The page goes out. What is still to come is prepared while the server is at it."""
+        self._receive()
         page, self._waiting = self._waiting, []
-        if not page:
-            return
-        if self._trouble is None:
-            try:
-                answers = current_store().inbox.submit_each([submission for submission, _ in page])
-            except StoreUnavailable as error:
-                # Whether it took effect is unknown; under the same ids a second delivery is answered as a duplicate.
-                self._trouble = error
-            else:
-                self._note(page, answers)
-                return
-        self._keep([submission for submission, _ in page])
+        if page and self._trouble is None:
+            self._out = page, current_store().inbox.post([submission for submission, _ in page])
+        else:
+            self._keep([submission for submission, _ in page])
 
-    def _note(self, page: list[tuple[Submission, Awaiting]], answers: list[Answer]) -> None:
+    def _receive(self) -> None:
+        """The answers to the page that is out."""
+        if self._out is None:
+            return
+        (page, posted), self._out = self._out, None
+        try:
+            answers = posted.answers()
+        except StoreUnavailable as error:
+            # Whether it took effect is unknown; under the same ids a second delivery is answered as a duplicate.
+            self._trouble = error
+            self._keep([submission for submission, _ in page])
+        else:
+            self._note(page, answers)
+
+    def _note(self, page: Page, answers: list[Answer]) -> None:
         full: list[Submission] = []
         announce = False
         for (submission, result), answer in zip(page, answers, strict=True):
@@ -127,8 +140,8 @@ def current_batch() -> Batch | None:
 def batch(page: int = PAGE) -> Iterator[Batch]:
     """Inside the block, `exec_completed.delay(…)` gathers, and `page` completions at a time go out in one round trip.
 
-    A completion is durable when its page went out, at the latest when the block has ended, not when its `.delay()` returns; then the
-    receipt of its result is set. What was reported before the block raised is sent all the same. While the server cannot take them,
+    A completion is durable when its page was answered, at the latest when the block has ended, not when its `.delay()` returns; then
+    the receipt of its result is set. What was reported before the block raised is sent all the same. While the server cannot take them,
     completions are kept in the spool: they are `kept`, a warning says so, and nothing is raised. Raises BatchIncomplete at the end for ids
     that were refused (id-conflict) or could not even be kept; all others stand. A fault of the words of one call is raised by that call.
     """

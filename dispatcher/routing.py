@@ -179,7 +179,9 @@ class Router:
         deposit = self._deposit(entry, completion, address, via, read_at_ms, policy.wake_subagents)  # may move the agent to another pool
         return Routed(entry, deposit, quiet_reason(completion, policy.notify))
 
-    def _deposit(self, entry: InboxEntry, completion: Reported, address: Address, via: Via, read_at_ms: int, wake_subagents: bool) -> Deposit:
+    def _deposit(
+        self, entry: InboxEntry, completion: Reported, address: Address, via: Via, read_at_ms: int, wake_subagents: bool
+    ) -> Deposit:
         agent_id = address.agent_id
         wake, rules = wake_of(completion, via=via, accepted_at_ms=entry.accepted_at_ms), rules_of(self._config, agent_id)
         lane = lane_of(wake, address.session_key, wake_subagents, rules.max_lineage_depth)

@@ -11,7 +11,7 @@ REMEMBERED = 8_192  # agents; there may be very many, and few of them are busy
 
 
 def rules_of(config: Config, agent_id: str) -> Rules:
-    """The numbers of one agent; remembered for those that were asked for lately. One that the configuration does not know is not enabled."""
+    """The numbers of one agent; remembered for those asked for lately. One that the configuration does not know is not enabled."""
     known = config.rules_known.get(agent_id)
     if known is None:
         if len(config.rules_known) >= REMEMBERED:

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from dispatcher.core.errors import IdConflict, InboxFull
 from dispatcher.core.models import Receipt
 from dispatcher.store.connect import unavailable
 from dispatcher.store.keys import Keys
 from dispatcher.store.limits import StoreLimits
-from dispatcher.store.scripts import Call, Caller, Reply
+from dispatcher.store.scripts import Call, Caller, PostedCalls, Reply
 
 GROUP = "routers"
 MAX_ID_CHARS = 200
@@ -94,8 +94,20 @@ class Inbox:
 
     def submit_each(self, submissions: Sequence[Submission], now_ms: int = 0) -> list[Answer]:
         """As `submit_all`; what was refused has its error in its place."""
+        with unavailable(f"submit completion={submissions[0].completion_id if len(submissions) == 1 else len(submissions)}"):
+            replies = self._caller.call_all(self._submits(submissions, now_ms))
+        return [_receipt(s.completion_id, r) for s, r in zip(submissions, replies, strict=True)]
+
+    def post(self, submissions: Sequence[Submission]) -> PostedPage:
+        """Sends them without waiting for the answers, so that the caller prepares the next ones meanwhile. Raises nothing."""
+        try:
+            return PostedPage(self, submissions, self._caller.post_all(self._submits(submissions, 0)))
+        except (RedisError, OSError):
+            return PostedPage(self, submissions, None)
+
+    def _submits(self, submissions: Sequence[Submission], now_ms: int) -> list[Call]:
         limits = self._limits
-        calls = [
+        return [
             Call(
                 "submit",
                 self._keys.inbox,
@@ -112,9 +124,6 @@ class Inbox:
             )
             for s in submissions
         ]
-        with unavailable(f"submit completion={submissions[0].completion_id if len(submissions) == 1 else len(submissions)}"):
-            replies = self._caller.call_all(calls)
-        return [_receipt(s.completion_id, r) for s, r in zip(submissions, replies, strict=True)]
 
     def claim(self, consumer: str, limit: int, idle_ms: int | None = None) -> Claimed:
         """Takes up to `limit` entries: those of routers that stayed silent for `idle_ms` first, then new ones."""
@@ -207,6 +216,23 @@ class Inbox:
         with unavailable(f"drop completion={completion_id}"):
             reply = self._caller.call("drop_inbox", self._keys.inbox, id=completion_id, reason=reason, before=before_ms)
         return reply.status == "DROPPED"
+
+
+class PostedPage:
+    """Submissions that are on their way."""
+
+    def __init__(self, inbox: Inbox, submissions: Sequence[Submission], calls: PostedCalls | None) -> None:
+        self._inbox, self._submissions, self._calls = inbox, submissions, calls
+
+    def answers(self) -> list[Answer]:
+        """As `submit_each`, which it is when the page went wrong on its way: under the same ids that does no harm. To be called once."""
+        calls, self._calls = self._calls, None
+        if calls is None:
+            return self._inbox.submit_each(self._submissions)
+        try:
+            return [_receipt(s.completion_id, r) for s, r in zip(self._submissions, calls.replies(), strict=True)]
+        except (RedisError, OSError):
+            return self._inbox.submit_each(self._submissions)
 
 
 def _receipt(completion_id: str, reply: Reply) -> Answer:

@@ -18,7 +18,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from dispatcher.core.errors import ScriptContractError
 from dispatcher.store.connect import cannot_serve
 from dispatcher.store.keys import AGENT_NAMES, DERIVE, POOL_NAMES
-from dispatcher.store.wire import Wire, bulk
+from dispatcher.store.wire import Posted, Wire, bulk
 
 _MOVE = (*POOL_NAMES, *AGENT_NAMES)
 _GROUPS = {"@derive": DERIVE, "@from": tuple(f"from_{name}" for name in _MOVE), "@to": tuple(f"to_{name}" for name in _MOVE)}
@@ -68,7 +68,7 @@ class Script:
             yield f"{command}|{sub[1]}".lower() if sub else command.lower(), on[1] if on else ""
 
     def packed(self, keys: Mapping[str, str], args: Mapping[str, Argument]) -> bytes:
-        """The call as it is sent. Raises ScriptContractError if a name of the header is missing, or one is given that it does not declare."""
+        """The call as it is sent. Raises ScriptContractError for a name that is missing, or that the header does not declare."""
         try:
             head = self._head(tuple(map(keys.__getitem__, self.keys)))
             words = [_bytes(args[name]) for name in self.args]
@@ -114,6 +114,21 @@ class Call(NamedTuple):
     args: Mapping[str, Argument]
 
 
+class PostedCalls:
+    """Calls whose replies are on their way."""
+
+    def __init__(self, calls: list[Call], posted: Posted) -> None:
+        self._calls, self._posted = calls, posted
+
+    def replies(self) -> list[Reply]:
+        """As `Caller.call_all`, but for a script that the server does not know: NoScriptError. To be called once."""
+        raw = self._posted.replies()
+        for r in raw:
+            if isinstance(r, Exception):
+                raise r
+        return [scripts()[c.script].reply(r) for c, r in zip(self._calls, raw, strict=True)]
+
+
 class Caller:
     """Calls steps on one server, alone or many in one round trip. A script cache that was flushed is refilled."""
 
@@ -145,6 +160,10 @@ class Caller:
             Reply(FAILED, [f"{c.script}: {r}"]) if isinstance(r, Exception) else scripts()[c.script].reply(r)
             for c, r in zip(calls, raw, strict=True)
         ]
+
+    def post_all(self, calls: list[Call]) -> PostedCalls:
+        """Sends the calls and returns at once. Raises what the connection raises; then it is unknown what took effect."""
+        return PostedCalls(calls, self._wire.post([scripts()[c.script].packed(c.keys, c.args) for c in calls]))
 
     def _round(self, calls: list[tuple[Script, Call]]) -> list[Any]:
         return self._wire.exchange([script.packed(call.keys, call.args) for script, call in calls])

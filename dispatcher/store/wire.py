@@ -38,6 +38,35 @@ class Wire:
         finally:
             pool.release(connection)
 
+    def post(self, commands: Sequence[bytes]) -> Posted:
+        """Sends without waiting for the replies, and without repeating. Raises what the connection raises."""
+        pool = self._client.connection_pool
+        connection = pool.get_connection()
+        try:
+            connection.send_packed_command([b"".join(commands)])
+        except BaseException:
+            connection.disconnect()
+            pool.release(connection)
+            raise
+        return Posted(pool, connection, len(commands))
+
+
+class Posted:
+    """Commands whose replies are on their way. Its connection is nobody else's until `replies` was called."""
+
+    def __init__(self, pool: Any, connection: Any, count: int) -> None:
+        self._pool, self._connection, self._count = pool, connection, count
+
+    def replies(self) -> list[Any]:
+        """As `Wire.exchange`; to be called once."""
+        try:
+            return [_reply(self._connection) for _ in range(self._count)]
+        except BaseException:
+            self._connection.disconnect()
+            raise
+        finally:
+            self._pool.release(self._connection)
+
 
 def _exchange(connection: Any, commands: Sequence[bytes]) -> list[Any]:
     try:
