@@ -31,9 +31,9 @@ class Channel(redis.Channel):
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         if asynchronous:
-            return super()._create_client(asynchronous=True)  # type: ignore[no-untyped-call]  # for the same reason as below
+            return super()._create_client(asynchronous=True)  # type: ignore[no-untyped-call]  # for the same reason
         if self._publisher is None or self._publisher.connection_pool is not self.pool:
-            self._publisher = super()._create_client()  # type: ignore[no-untyped-call]
+            self._publisher = super()._create_client()  # type: ignore[no-untyped-call]  # kombu ships no types for its transports
         return self._publisher
 
     def _brpop_read(self, **options: Any) -> Any:

@@ -39,7 +39,7 @@ def backlog_of_two(folder: Path, server: Server) -> dict[str, str]:
 def test_systemd_starts_the_wanted_ones_and_stops_the_others(tmp_path: Path, redis_client: redis.Redis, server: Server) -> None:
     assert redis_client.ping()
     env = backlog_of_two(tmp_path, server) | {"SYSTEMCTL": "echo"}
-    words = [SCALING / "wake-scale", "agents", "3"]
+    words = [str(SCALING / "wake-scale"), "agents", "3"]
     done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=True)
     said = [line.removeprefix("--no-block ") for line in done.stdout.splitlines()]
     assert said == [f"{verb} wake-worker-agents@{n}.service" for n, verb in enumerate(("start", "start", "stop"), 1)]
