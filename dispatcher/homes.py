@@ -22,8 +22,19 @@ class Homes:
 
     def queue_of(self, agent_id: str) -> str:
         """The queue of the agent's partition as of now."""
-        pool, _ = self.home(agent_id)
+        return self.queue_in(agent_id, self.home(agent_id)[0])
+
+    def queue_in(self, agent_id: str, pool: str) -> str:
+        """The queue on which an agent of this pool is rung."""
         return self._queue(agent_id, pool)
+
+    def expected(self, agent_id: str) -> tuple[str, str]:
+        """As remembered, else as the configuration wants it, without asking: a deposit that finds it elsewhere answers MOVED."""
+        known = self._known.get(agent_id)
+        if known is None:
+            wanted = self._config.pool_of(agent_id)
+            known = wanted, wanted
+        return known
 
     def _queue_of(self, agent_id: str, pool: str) -> str:
         redis = self._config.redis

@@ -116,7 +116,6 @@ class Router:
             except Exception:
                 log.exception("route completion=%s failed; the entry comes back", entry.completion_id)
         owned = self._pinned(owned)
-        self._homes.read_all({address.agent_id for _, _, address, _ in owned})
         for item in owned:
             try:
                 routed.append(self._routed(*item, claimed.read_at_ms))
@@ -176,7 +175,7 @@ class Router:
 
     def _routed(self, entry: InboxEntry, completion: Reported, address: Address, via: Via, read_at_ms: int) -> Routed:
         policy = self._config.agent(address.agent_id)
-        deposit = self._deposit(entry, completion, address, via, read_at_ms, policy.wake_subagents)  # may move the agent to another pool
+        deposit = self._deposit(entry, completion, address, via, read_at_ms, policy.wake_subagents)
         return Routed(entry, deposit, quiet_reason(completion, policy.notify))
 
     def _deposit(
@@ -185,7 +184,7 @@ class Router:
         agent_id = address.agent_id
         wake, rules = wake_of(completion, via=via, accepted_at_ms=entry.accepted_at_ms), rules_of(self._config, agent_id)
         lane = lane_of(wake, address.session_key, wake_subagents, rules.max_lineage_depth)
-        pool, configured = self._homes.settled_home(agent_id)
+        pool, configured = self._homes.expected(agent_id)
         return Deposit(
             address=address,
             pool=pool,
@@ -265,7 +264,7 @@ class Router:
         """Under which word a finished entry is counted."""
         if status == "MAILBOX_FULL":
             return "dead"
-        return "suppressed" if item.quiet else self._homes.queue_of(item.agent_id)
+        return "suppressed" if item.quiet else self._homes.queue_in(item.agent_id, item.deposit.pool)
 
     def route_to(self, address: Address, via: Via) -> Route:
         """How that address is rung now."""
