@@ -29,7 +29,7 @@ lint: $(READY) ## style, format, types, import layers
 	$(BIN)/mypy --strict dispatcher workers tests docs
 	$(BIN)/lint-imports
 
-bench: $(READY)
+bench: $(READY) ## beside what users would pick instead, a quarter of an hour at most; writes bench/results/speed.md
 	$(BIN)/python -m bench
 
 faults: $(READY) ## kills, cuts and lies for a quarter of an hour; writes bench/results/faults.md
@@ -66,7 +66,7 @@ lock: $(BIN)/python ## newest versions that pyproject.toml allows, for every Pyt
 	  --custom-compile-command 'make lock' --quiet --output-file constraints.txt
 
 clean: ## not .wake: it holds accepted completions
-	rm -rf .venv .openclaw build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .bench .openclaw build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find dispatcher workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -1,125 +1,89 @@
-"""`make bench`: this program beside plain Celery, interleaved in one run on one server. Writes bench/results/core.json and core.md."""
+"""`make bench`: this program beside what users would pick instead. Writes bench/results/speed.md, speed.json and pictures.
+
+python -m bench                      every workload, within a quarter of an hour
+python -m bench --only w2,w3         these; `rates`, `w1` to `w7`, `w2_batch`
+python -m bench --long               more rounds, more kills, a million completions, 100 000 agents: about an hour
+"""
 
 from __future__ import annotations
 
-import json
+import argparse
 import os
-import statistics
-import subprocess
+import shlex
 import sys
-import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from celery import Celery
+from bench.growing import w6, w7
+from bench.racing import RACES, race
+from bench.rates import rates
+from bench.report import page, write
+from bench.standing import w4, w5
 
-from dispatcher.app import current_store, use_config
-from dispatcher.embedded import EmbeddedServer
-from dispatcher.store.connect import kombu_url
-
-ROUNDS, CALLS, BURST, TURN_S = 5, 1_000, 2_000, 0.1
 RESULTS = Path(__file__).parent / "results"
-TOML = """
-[defaults]
-min_spacing_ms = 0
-flood_starts = 0
-runner = {{ type = "command", command = ["sleep", "{turn}"] }}
-[routing]
-unknown_agents = "accept"
-"""
-
-
-def rate(call: Callable[[int], object], calls: int = CALLS) -> float:
-    """Calls per second."""
-    started = time.perf_counter()
-    for number in range(calls):
-        call(number)
-    return calls / (time.perf_counter() - started)
-
-
-def publish_rates(url: str) -> dict[str, list[float]]:
-    """`.delay()` here and in plain Celery, turn and turn about."""
-    from dispatcher import exec_completed
-
-    plain = Celery("plain", broker=kombu_url(url), set_as_current=False)
-    plain.conf.task_ignore_result = True
-
-    @plain.task(name="plain.task", shared=False)  # type: ignore[untyped-decorator]  # Celery ships no types
-    def task(key: str, output: str) -> None:
-        """Never run: only its publishing is measured."""
-
-    ours = lambda n: exec_completed.delay(session_key=f"agent:a{n % 50}:main", exit_code=1, output="x" * 50)  # noqa: E731  # beside `theirs`
-    theirs = lambda n: task.apply_async(kwargs={"key": f"a{n % 50}", "output": "x" * 50}, queue="plain")  # noqa: E731  # beside `ours`
-    rates: dict[str, list[float]] = {"dispatcher": [], "celery": []}
-    for _ in range(ROUNDS):
-        rates["celery"].append(rate(theirs))
-        rates["dispatcher"].append(rate(ours))
-    return rates
-
-
-def burst() -> dict[str, Any]:
-    """One agent, a burst of completions, a heartbeat of 100 ms: how many heartbeats, and how long until all are settled."""
-    from dispatcher import exec_completed
-
-    ledger = current_store().ledger
-    settled = lambda: ledger.balance().settled  # noqa: E731  # a word for the loop below
-    before, started = settled(), time.perf_counter()
-    last = [exec_completed.delay(session_key="agent:burst:main", exit_code=1) for _ in range(BURST)][-1]
-    submitted_s = time.perf_counter() - started
-    last.get(timeout=60)
-    while settled() - before < BURST:
-        time.sleep(0.02)
-    total_s = time.perf_counter() - started
-    beats = sum(record["what"] == "ran" for record in ledger.records("burst", newest=10_000))
-    return {"completions": BURST, "heartbeats": beats, "submitting_s": round(submitted_s, 2), "until_settled_s": round(total_s, 2)}
+ALL = ("rates", *RACES, "w4", "w5", "w6", "w7")
+RACES_S, LIMIT_S = 480.0, 780.0  # no round of a race, no further workload begins after so long
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "wake.toml"
-        config.write_text(TOML.format(turn=TURN_S))
-        os.environ["WAKE_CONFIG"] = str(config)
-        server = EmbeddedServer(use_config(str(config)).data_dir)
-        workers = []
-        try:
-            url = server.start()
-            current_store().inbox.prepare()
-            rates = publish_rates(url)
-            current_store().client.flushall()
-            workers = [subprocess.Popen([sys.executable, "-P", "-m", "workers", "worker", *flags]) for flags in (["--route"], [])]
-            while len(current_store().ledger.presences()) < len(workers):
-                time.sleep(0.1)
-            bursts = burst()
-        finally:
-            for worker in workers:
-                worker.terminate()
-            for worker in workers:
-                worker.wait(30)
-            current_store().close()
-            server.stop()
-    write({"load_average": os.getloadavg(), "delay_per_second": rates, "burst": bursts})
+    asked = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--only", default=",".join(ALL), help="comma separated: " + ", ".join(ALL))
+    asked.add_argument("--rounds", type=int, default=0, help="of each race and rate; 0: 3, with --long 7")
+    asked.add_argument("--long", action="store_true", help="the whole ranges")
+    asked.add_argument("--results", type=Path, default=RESULTS, help="folder to write to")
+    options = asked.parse_args()
+    wanted = options.only.split(",")
+    if unknown := set(wanted) - set(ALL):
+        asked.error(f"no such workload: {', '.join(sorted(unknown))}")
+    found = measure(wanted, options.rounds or (7 if options.long else 3), long=options.long)
+    write(found, options.results)
+    print(page(found))
 
 
-def write(results: dict[str, Any]) -> None:
-    ours, theirs = (statistics.median(results["delay_per_second"][name]) for name in ("dispatcher", "celery"))
-    burst = results["burst"]
-    text = f"""# Measured by `make bench`
+def measure(wanted: list[str], rounds: int, *, long: bool) -> dict[str, Any]:
+    """Everything that is asked for; without `long`, what does not fit into the time is left out and said."""
+    started, far = time.monotonic(), float("inf")
+    found: dict[str, Any] = {
+        "command": shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
+        "processors": os.cpu_count(),
+        "load_before": os.getloadavg()[0],
+    }
+    if "rates" in wanted:
+        found["rates"] = rates(rounds)
+        say(f"rates: {found['rates']}")
+    if names := [name for name in wanted if name in RACES]:
+        found["races"] = race(names, rounds, far if long else started + RACES_S, say)
+    for name, parts in ranges(long).items():
+        for part in parts if name in wanted else []:
+            if not long and time.monotonic() - started > LIMIT_S:
+                say(f"{name}: no time left")
+                break
+            figures = part()
+            say(f"{name}: {figures}")
+            found.setdefault(name, []).append(figures)
+    if "w4" in found:
+        found["w4"] = found["w4"][0]
+    return found | {"seconds": time.monotonic() - started, "load_average": os.getloadavg()}
 
-Load average {results["load_average"][0]:.1f}; {ROUNDS} rounds of {CALLS} calls, interleaved; medians.
 
-| what | this program | plain Celery | ratio |
-|---|---|---|---|
-| `.delay()` per second, one process | {ours:.0f} | {theirs:.0f} | {ours / theirs:.2f} |
+def ranges(long: bool) -> dict[str, list[Any]]:
+    """The parts of each workload that is not a race."""
+    idle = [(1_000, 60.0), (10_000, 60.0), (100_000, 60.0)] if long else [(1_000, 10.0), (100_000, 10.0)]
+    fleets = [(agents, workers) for agents in (10, 1_000, 100_000) for workers in (1, 2)] if long else [(1_000, 1)]
+    small = [(1_000, 10), (100_000, 10), (100_000, 100_000)]
+    grown = [(backlog, 10_000) for backlog in (1_000, 10_000, 100_000, 1_000_000)] + [(100_000, n) for n in (10, 1_000, 100_000)]
+    return {
+        "w4": [lambda: w4(20 if long else 8)],
+        "w5": [lambda agents=agents, idle_s=idle_s: w5(agents, idle_s) for agents, idle_s in idle],
+        "w6": [lambda agents=agents, workers=workers: w6(agents, workers) for agents, workers in fleets],
+        "w7": [lambda backlog=backlog, agents=agents: w7(backlog, agents) for backlog, agents in (grown if long else small)],
+    }
 
-A burst of {burst["completions"]} completions of one agent, {TURN_S * 1000:.0f} ms a heartbeat: {burst["heartbeats"]} heartbeats.
-All settled {burst["until_settled_s"]} s after the first `.delay()`, of which {burst["submitting_s"]} s were spent submitting.
-"""
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "core.md").write_text(text)
-    (RESULTS / "core.json").write_text(json.dumps(results, indent=1) + "\n")
-    print(text)
+
+def say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {text[:400]}", file=sys.stderr, flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

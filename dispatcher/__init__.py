@@ -1,7 +1,11 @@
 """Wake Dispatcher: when an exec ends, the one agent that owns it takes one more turn, with every result that came in.
 
-    from dispatcher import exec_completed
+    from dispatcher import batch, exec_completed
     exec_completed.delay(session_key="agent:ops:main", exit_code=0, output="done")
+
+    with batch():  # many, in few round trips
+        for end in ends:
+            exec_completed.delay(session_key=end.key, exit_code=end.code)
 
 The path of a completion, and the module that knows it:
 
@@ -26,21 +30,32 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from dispatcher.core.errors import InboxFull, InvalidCompletion, StoreUnavailable
+from dispatcher.core.errors import BatchIncomplete, InboxFull, InvalidCompletion, StoreUnavailable
 
 TYPE_CHECKING = False  # importing typing would double what `wake exec` costs before the user's command starts
 if TYPE_CHECKING:
+    from dispatcher.bulk import batch
     from dispatcher.tasks import CompletionResult, exec_completed, wake_requested
 
-__all__ = ["CompletionResult", "InboxFull", "InvalidCompletion", "StoreUnavailable", "__version__", "exec_completed", "wake_requested"]
+__all__ = [
+    "BatchIncomplete",
+    "CompletionResult",
+    "InboxFull",
+    "InvalidCompletion",
+    "StoreUnavailable",
+    "__version__",
+    "batch",
+    "exec_completed",
+    "wake_requested",
+]
 __version__ = "0.1.0"
 
-_LAZY = ("CompletionResult", "exec_completed", "wake_requested")
+_LAZY = {"CompletionResult": "tasks", "exec_completed": "tasks", "wake_requested": "tasks", "batch": "bulk"}
 
 
 def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module("dispatcher.tasks"), name)
+    value = getattr(import_module(f"dispatcher.{_LAZY[name]}"), name)
     globals()[name] = value
     return value

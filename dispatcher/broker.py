@@ -25,7 +25,16 @@ NOT_OURS = frozenset({"eta", "expires", "timelimit", "group", "group_index", "sh
 
 
 class Channel(redis.Channel):
-    """Takes an item that is no JSON for none."""
+    """Takes an item that is no JSON for none. Makes one client for all its publishing, where kombu makes one for each message."""
+
+    _publisher: Any = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        if asynchronous:
+            return super()._create_client(asynchronous=True)  # type: ignore[no-untyped-call]  # for the same reason
+        if self._publisher is None or self._publisher.connection_pool is not self.pool:
+            self._publisher = super()._create_client()  # type: ignore[no-untyped-call]  # kombu ships no types for its transports
+        return self._publisher
 
     def _brpop_read(self, **options: Any) -> Any:
         self.connection.delivering = False

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 
 from dispatcher.config import Config
 from dispatcher.names import agent_queue
 from dispatcher.store.opened import Store
+
+REMEMBERED = 8_192
 
 
 class Homes:
@@ -15,16 +18,34 @@ class Homes:
     def __init__(self, store: Store, config: Config) -> None:
         self._store, self._config = store, config
         self._known: dict[str, tuple[str, str]] = {}
+        self._queue = lru_cache(maxsize=REMEMBERED)(self._queue_of)
 
     def queue_of(self, agent_id: str) -> str:
         """The queue of the agent's partition as of now."""
-        pool, _ = self.home(agent_id)
+        return self.queue_in(agent_id, self.home(agent_id)[0])
+
+    def queue_in(self, agent_id: str, pool: str) -> str:
+        """The queue on which an agent of this pool is rung."""
+        return self._queue(agent_id, pool)
+
+    def expected(self, agent_id: str) -> tuple[str, str]:
+        """As remembered, else as the configuration wants it, without asking: a deposit that finds it elsewhere answers MOVED."""
+        known = self._known.get(agent_id)
+        if known is None:
+            wanted = self._config.pool_of(agent_id)
+            known = wanted, wanted
+        return known
+
+    def _queue_of(self, agent_id: str, pool: str) -> str:
         redis = self._config.redis
         return agent_queue(redis.prefix, pool, self._store.keys.slot_of(agent_id), self._config.pool(pool).partitions)
 
     def home(self, agent_id: str) -> tuple[str, str]:
         """As recorded, else as the configuration wants it. Changes nothing."""
-        found = self._known.get(agent_id) or self._store.ledger.home_of(agent_id)
+        known = self._known.get(agent_id)
+        if known is not None:  # remembered only where it is as the configuration wants it, which stands as long as we do
+            return known
+        found = self._store.ledger.home_of(agent_id)
         wanted = self._config.pool_of(agent_id)
         if found is None or found[1] == wanted:
             found = self._known[agent_id] = found or (wanted, wanted)
@@ -40,8 +61,10 @@ class Homes:
 
     def settled_home(self, agent_id: str) -> tuple[str, str]:
         """As `home`, after moving the agent if the configuration changed since it was recorded."""
-        pool, configured = self.home(agent_id)
-        return (pool, configured) if configured == self._config.pool_of(agent_id) else self.moved(agent_id, pool, configured)
+        pool, configured = known = self.home(agent_id)
+        if agent_id in self._known:
+            return known
+        return known if configured == self._config.pool_of(agent_id) else self.moved(agent_id, pool, configured)
 
     def moved(self, agent_id: str, pool: str, configured: str) -> tuple[str, str]:
         """The agent was found in `pool`. An operator's move holds; a configuration that changed since moves it now, unless it runs."""

@@ -33,6 +33,7 @@ from dispatcher.tokens import REMEDY, Keyring, authorize
 
 log = logging.getLogger(__name__)
 MAX_STORED_OUTPUT_BYTES = 16 * 1024
+REMEMBERED = 8_192  # keys whose owner is not looked for again
 Owned = tuple[InboxEntry, Reported, Address, Via]
 
 
@@ -47,13 +48,12 @@ class Routed:
     """One entry with its owner: a wake to deposit, or none because it is quiet."""
 
     entry: InboxEntry
-    route: Route
     deposit: Deposit
     quiet: str | None
 
     @property
     def agent_id(self) -> str:
-        return self.route.address.agent_id
+        return self.deposit.address.agent_id
 
     @property
     def caused_by(self) -> str | None:
@@ -69,6 +69,7 @@ class Router:
         self._homes = Homes(store, config)
         self._keyring = Keyring(config)
         self._draining = threading.Lock()
+        self._addresses: dict[tuple[str, str | None], tuple[Address, Via]] = {}
         self.on_page: Callable[[], object] = lambda: None  # called after each page of a drain, which may go on for long
         self.consumer = f"{socket.gethostname()}-{os.getpid()}"
 
@@ -115,7 +116,6 @@ class Router:
             except Exception:
                 log.exception("route completion=%s failed; the entry comes back", entry.completion_id)
         owned = self._pinned(owned)
-        self._homes.read_all({address.agent_id for _, _, address, _ in owned})
         for item in owned:
             try:
                 routed.append(self._routed(*item, claimed.read_at_ms))
@@ -140,9 +140,21 @@ class Router:
         if pin:
             # Another router found this owner and may have deposited already; a binding that changed since must not wake a second agent.
             return completion, _pinned_address(pin), "binding"
-        found = self._resolved(completion.session_key, completion.agent_id, bindings)
-        self._authorize(entry, completion, found.agent_id)
-        return completion, found.address, found.via
+        address, via = self._address(completion.session_key, completion.agent_id, bindings)
+        self._authorize(entry, completion, address.agent_id)
+        return completion, address, via
+
+    def _address(self, key: str, agent_id: str | None, bindings: Mapping[str, str]) -> tuple[Address, Via]:
+        """The owner; remembered for an agent key, which nothing but the configuration has a say in."""
+        known = self._addresses.get((key, agent_id))
+        if known is None:
+            found = self._resolved(key, agent_id, bindings)
+            known = found.address, found.via
+            if session_key.parse(key):
+                if len(self._addresses) >= REMEMBERED:
+                    self._addresses.clear()
+                self._addresses[key, agent_id] = known
+        return known
 
     def _authorize(self, entry: InboxEntry, completion: Reported, agent_id: str) -> None:
         """Raises InvalidAddress (forbidden). Judged by the time of acceptance: routers may have been away for longer than a token lasts."""
@@ -163,15 +175,16 @@ class Router:
 
     def _routed(self, entry: InboxEntry, completion: Reported, address: Address, via: Via, read_at_ms: int) -> Routed:
         policy = self._config.agent(address.agent_id)
-        quiet = quiet_reason(completion, policy.notify)
-        deposit = self._deposit(entry, completion, address, via, read_at_ms)  # may move the agent to another pool
-        return Routed(entry, self.route_to(address, via), deposit, quiet)
+        deposit = self._deposit(entry, completion, address, via, read_at_ms, policy.wake_subagents)
+        return Routed(entry, deposit, quiet_reason(completion, policy.notify))
 
-    def _deposit(self, entry: InboxEntry, completion: Reported, address: Address, via: Via, read_at_ms: int) -> Deposit:
+    def _deposit(
+        self, entry: InboxEntry, completion: Reported, address: Address, via: Via, read_at_ms: int, wake_subagents: bool
+    ) -> Deposit:
         agent_id = address.agent_id
         wake, rules = wake_of(completion, via=via, accepted_at_ms=entry.accepted_at_ms), rules_of(self._config, agent_id)
-        lane = lane_of(wake, address.session_key, self._config.agent(agent_id).wake_subagents, rules.max_lineage_depth)
-        pool, configured = self._homes.settled_home(agent_id)
+        lane = lane_of(wake, address.session_key, wake_subagents, rules.max_lineage_depth)
+        pool, configured = self._homes.expected(agent_id)
         return Deposit(
             address=address,
             pool=pool,
@@ -211,7 +224,7 @@ class Router:
                     kept[f"{reply.status} agent={item.agent_id}"] += 1
                 else:
                     finished.append(item)
-                    done[_word(item, reply.status)] += 1
+                    done[self._word(item, reply.status)] += 1
                     if reply.status == "DEPOSITED" and reply.rest[0] == 1:
                         bells[item.agent_id] = item.deposit.pool
             pending = again
@@ -223,12 +236,11 @@ class Router:
     def acknowledge(self, finished: Sequence[Routed]) -> None:
         """They leave the inbox."""
         causes = {item.entry.entry: cause for item in finished if (cause := item.caused_by)}
-        self._store.inbox.acknowledge([(item.entry, item.agent_id, item.route.via) for item in finished], causes)
+        self._store.inbox.acknowledge([(item.entry, item.agent_id, item.deposit.wake.via) for item in finished], causes)
 
     def _rehomed(self, item: Routed, pool: str, configured: str) -> Routed:
         pool, configured = self._homes.moved(item.agent_id, pool, configured)
-        route = self.route_to(item.route.address, item.route.via)
-        return replace(item, route=route, deposit=replace(item.deposit, pool=pool, configured=configured))
+        return replace(item, deposit=replace(item.deposit, pool=pool, configured=configured))
 
     def _refuse(self, entry: InboxEntry, error: InvalidAddress | ValidationError, pin: str | None, done: Counter[str]) -> None:
         reason = error.reason if isinstance(error, InvalidAddress) else _reason_of(error)
@@ -248,6 +260,12 @@ class Router:
                 "route completion=%s: the dead letters are full, the entry stays in the inbox; revive or drop some", entry.completion_id
             )
 
+    def _word(self, item: Routed, status: str) -> str:
+        """Under which word a finished entry is counted."""
+        if status == "MAILBOX_FULL":
+            return "dead"
+        return "suppressed" if item.quiet else self._homes.queue_in(item.agent_id, item.deposit.pool)
+
     def route_to(self, address: Address, via: Via) -> Route:
         """How that address is rung now."""
         pool, _ = self._homes.home(address.agent_id)
@@ -257,12 +275,6 @@ class Router:
 def _pinned_address(pin: str) -> Address:
     agent_id, _, key = pin.partition("|")
     return Address(agent_id=agent_id, session_key=key)
-
-
-def _word(item: Routed, status: str) -> str:
-    if status == "MAILBOX_FULL":
-        return "dead"
-    return "suppressed" if item.quiet else item.route.queue
 
 
 def _reason_of(error: ValidationError) -> DeadReason:

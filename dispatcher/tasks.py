@@ -11,8 +11,10 @@ from celery.exceptions import Reject
 from dispatcher import names
 from dispatcher.app import app, current_config, current_store
 from dispatcher.broker import PlainTask
+from dispatcher.bulk import current_batch
 from dispatcher.causes import inherited
 from dispatcher.core.errors import InboxFull, InvalidCompletion, StoreUnavailable
+from dispatcher.core.models import ExecCompletion
 from dispatcher.core.reported import Reported
 from dispatcher.doorbell import Doorbell
 from dispatcher.result import CompletionResult
@@ -29,8 +31,9 @@ class SubmittingTask(PlainTask):
     def delay(self, *args: Any, **kwargs: Any) -> CompletionResult:
         """Reports a finished exec. Takes the fields of `ExecCompletion` as keywords; without `completion_id` it gets one.
 
-        Returns after the completion is durable. The same id again gets the first receipt. Raises InvalidCompletion and InboxFull
-        (nothing was written), StoreUnavailable (unknown; the same id again is safe), ConfigError.
+        Returns after the completion is durable; inside `with batch():` it is so when the block ends. The same id again gets the first
+        receipt. Raises InvalidCompletion and InboxFull (nothing was written), StoreUnavailable (unknown; the same id again is safe),
+        ConfigError.
         """
         return self.apply_async(args, kwargs)
 
@@ -46,6 +49,11 @@ class SubmittingTask(PlainTask):
         if task_id and not words.get(self.id_field):
             words[self.id_field] = task_id
         reported = self.read(inherited() | words)
+        gathered = current_batch()
+        if gathered is not None and isinstance(reported, ExecCompletion):
+            result = CompletionResult(reported.completion_id, self.app)
+            gathered.add(reported, result)
+            return result
         return CompletionResult(reported.completion_id, self.app, submit(reported))
 
     def submit_raw(self, args: Sequence[Any], words: dict[str, Any]) -> dict[str, Any]:

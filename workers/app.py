@@ -27,7 +27,11 @@ def worker_settings() -> dict[str, Any]:
     """Settings of a worker of one pool: its queues and no other."""
     config = current_config()
     names = pool_queues(config.redis.prefix, serving.pool, config.pool(serving.pool).partitions)
-    return base_settings(config, expected_url(config), serving.pool) | {
+    settings = base_settings(config, expected_url(config), serving.pool)
+    # A doorbell that dies with its worker is rung again by a sweep; to keep it until it is acknowledged costs two round trips.
+    options = settings["broker_transport_options"] | {"ack_emulation": False}
+    return settings | {
+        "broker_transport_options": options,
         "task_queues": [Queue(name, routing_key=name) for name in names],
         "task_default_queue": names[0],
     }

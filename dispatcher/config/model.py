@@ -49,13 +49,15 @@ class Config(Section):
 
     _source: Path | None = PrivateAttr(None)
     _base_dir: Path = PrivateAttr(default_factory=Path.cwd)
-    _policies: dict[str, AgentPolicy] = PrivateAttr(default_factory=dict)
-    _pool_names: dict[str, str] = PrivateAttr(default_factory=dict)
+    _policies: dict[tuple[str, ...], AgentPolicy] = PrivateAttr(default_factory=dict)
+    _named: frozenset[str] | None = PrivateAttr(None)
+    _wild: tuple[str, ...] | None = PrivateAttr(None)
+    _owners: tuple[dict[str, str], tuple[str, ...]] | None = PrivateAttr(None)
     _rules: dict[str, Rules] = PrivateAttr(default_factory=dict)
 
     @property
     def rules_known(self) -> dict[str, Rules]:
-        """What `rules_of` computed of this configuration so far."""
+        """What `rules_of` computed of this configuration lately."""
         return self._rules
 
     @property
@@ -97,19 +99,18 @@ class Config(Section):
 
         Each layer replaces only the keys that it names. A runner comes with absolute paths. Raises InvalidAddress.
         """
-        known = self._policies.get(agent_id)
-        if known is not None:
-            return known
-        agent_id = fold(agent_id)
-        if agent_id not in self._policies:
+        layers = tuple(self._layers(fold(agent_id)))
+        known = self._policies.get(layers)  # agents of the same layers share one: there may be very many
+        if known is None:
             policy = self.defaults
-            for layer in self._layers(agent_id):
-                policy = policy.model_copy(update={name: getattr(layer, name) for name in layer.model_fields_set})
+            for layer in layers:
+                said = self.agents[layer]
+                policy = policy.model_copy(update={name: getattr(said, name) for name in said.model_fields_set})
             placed = {
                 name: runner.placed(self._base_dir) for name in ("runner", "precheck") if (runner := getattr(policy, name)) is not None
             }
-            self._policies[agent_id] = policy.model_copy(update=placed)
-        return self._policies[agent_id]
+            known = self._policies[layers] = policy.model_copy(update=placed)
+        return known
 
     def knows(self, agent_id: str) -> bool:
         """Whether completions of this agent are routed at all; False for a text that is no agent id.
@@ -124,23 +125,23 @@ class Config(Section):
 
     def known_ids(self) -> frozenset[str]:
         """Every agent that the file names by its exact id."""
-        named = {selector for selector in self._selectors() if not is_pattern(selector)}
-        named |= set(self.routing.bindings.values())
-        if self.routing.default_agent is not None:
-            named.add(self.routing.default_agent)
-        return frozenset(named)
+        if self._named is None:
+            named = {selector for selector in self._selectors() if not is_pattern(selector)}
+            named |= set(self.routing.bindings.values())
+            if self.routing.default_agent is not None:
+                named.add(self.routing.default_agent)
+            self._named = frozenset(named)
+        return self._named
 
     def pool_of(self, agent_id: str) -> str:
         """The pool of an agent: the one that names its exact id, else the most specific pattern, else `agents`. Raises InvalidAddress."""
-        known = self._pool_names.get(agent_id)
-        if known is not None:
-            return known
         agent_id = fold(agent_id)
-        if agent_id not in self._pool_names:
+        if self._owners is None:
             owners = {selector: name for name, pool in self.pools.items() for selector in pool.agents}
-            patterns = matching((s for s in owners if is_pattern(s)), agent_id)
-            self._pool_names[agent_id] = owners.get(agent_id) or (owners[patterns[-1]] if patterns else DEFAULT_POOL)
-        return self._pool_names[agent_id]
+            self._owners = owners, tuple(selector for selector in owners if is_pattern(selector))
+        owners, wild = self._owners
+        patterns = matching(wild, agent_id)
+        return owners.get(agent_id) or (owners[patterns[-1]] if patterns else DEFAULT_POOL)
 
     def pool(self, name: str) -> PoolSettings:
         """The settings of a pool. A name that the file does not have is a pool of one agent: one queue, one heartbeat at a time."""
@@ -157,14 +158,16 @@ class Config(Section):
         self._source, self._base_dir = source, base_dir
         return self
 
-    def _patterns(self) -> list[str]:
-        return [selector for selector in self.agents if is_pattern(selector)]
+    def _patterns(self) -> tuple[str, ...]:
+        if self._wild is None:
+            self._wild = tuple(selector for selector in self.agents if is_pattern(selector))
+        return self._wild
 
-    def _layers(self, agent_id: str) -> Iterator[AgentPolicy]:
-        for pattern in matching(self._patterns(), agent_id):
-            yield self.agents[pattern]
+    def _layers(self, agent_id: str) -> Iterator[str]:
+        """The tables of [agents] that say something of this agent, the last one wins."""
+        yield from matching(self._patterns(), agent_id)
         if agent_id in self.agents:
-            yield self.agents[agent_id]
+            yield agent_id
 
     def _selectors(self) -> Iterator[str]:
         yield from self.agents

@@ -7,11 +7,15 @@ from dispatcher.core.durations import parse_duration_ms
 from dispatcher.core.rules import Rules
 from dispatcher.core.schedule import phase
 
+REMEMBERED = 8_192  # agents; there may be very many, and few of them are busy
+
 
 def rules_of(config: Config, agent_id: str) -> Rules:
-    """The numbers of one agent; computed once for each configuration. One that the configuration does not know is not enabled."""
+    """The numbers of one agent; remembered for those asked for lately. One that the configuration does not know is not enabled."""
     known = config.rules_known.get(agent_id)
     if known is None:
+        if len(config.rules_known) >= REMEMBERED:
+            config.rules_known.clear()
         known = config.rules_known[agent_id] = _rules(config, agent_id)
     return known
 

@@ -52,6 +52,15 @@ class InboxFull(WakeError):
         super().__init__(message)
 
 
+class BatchIncomplete(WakeError):
+    """Some completions of a `batch()` were neither accepted nor kept: `refused`, id -> why. All others of it stand."""
+
+    def __init__(self, total: int, refused: dict[str, str]) -> None:
+        self.refused = refused
+        first, why = next(iter(refused.items()))
+        super().__init__(f"batch: {len(refused)} of {total} completions were not accepted, the others stand; completion={first}: {why}")
+
+
 class StoreUnavailable(WakeError):
     """The server did not answer, or answered that it cannot serve. What happened to the call is unknown unless said."""
 

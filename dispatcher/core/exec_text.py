@@ -25,6 +25,8 @@ _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u
 
 def clean(text: str) -> str:
     """The text without escape sequences and control characters; line feeds and tabs stay, other line ends become line feeds."""
+    if text.isascii() and text.isprintable():  # most are: there is nothing to take away
+        return text
     return _UNWANTED.sub("", _LINE_END.sub("\n", _ESCAPE.sub("", text)))
 
 

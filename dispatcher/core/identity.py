@@ -17,6 +17,9 @@ from dispatcher.core.wake_request import WakeRequest
 # `trace`, `lineage` and `token` belong to one try of the producer and `v` to its release; none of them makes it another completion.
 _NOT_PAYLOAD = frozenset({"completion_id", "wake_id", "session_key", "agent_id", "trace", "lineage", "token", "v", "kind"})
 
+# ASCII escapes make the bytes defined even for a lone surrogate.
+_CANONICAL = json.JSONEncoder(ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+
 
 def new_completion_id() -> str:
     """A UUIDv7: unique, and ordered by the time of its making."""
@@ -41,7 +44,8 @@ def payload_digest(completion: Reported) -> str:
     Equal for retries of one value, whatever the spelling of the key or the time zone of its times. Raises InvalidCompletion for an
     unknown field that is not JSON.
     """
-    payload = {name: _utc(value) for name, value in completion if name not in _NOT_PAYLOAD and value is not None}
+    fields = completion.__dict__ | (completion.__pydantic_extra__ or {})  # as iterating over it would give them, at a third of the time
+    payload = {name: _utc(value) for name, value in fields.items() if value is not None and name not in _NOT_PAYLOAD}
     agent_id = (completion.agent_id or "").strip().lower()
     try:
         kind = ["wake"] if isinstance(completion, WakeRequest) else []
@@ -55,6 +59,4 @@ def _utc(value: Any) -> Any:
 
 
 def _digest(value: object, size_bytes: int) -> str:
-    # ASCII escapes make the bytes defined even for a lone surrogate.
-    text = json.dumps(value, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
-    return blake2b(text.encode("ascii"), digest_size=size_bytes).hexdigest()
+    return blake2b(_CANONICAL.encode(value).encode("ascii"), digest_size=size_bytes).hexdigest()

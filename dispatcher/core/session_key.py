@@ -145,6 +145,8 @@ def cron_run_suffix(key: str | None) -> tuple[str | None, str | None]:
 
 def subagent_depth(key: str | None) -> int:
     """How many subagents deep this session lies; 0 for a session of the agent itself."""
+    if "subagent:" not in (key or "").lower():
+        return 0
     parsed = parse(key)
     return len(_SUBAGENT.findall(parsed.rest if parsed else (key or "").strip()))
 

@@ -7,19 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from dispatcher.core.errors import IdConflict, InboxFull
 from dispatcher.core.models import Receipt
 from dispatcher.store.connect import unavailable
 from dispatcher.store.keys import Keys
 from dispatcher.store.limits import StoreLimits
-from dispatcher.store.scripts import Argument, Call, Caller, Reply
+from dispatcher.store.scripts import Call, Caller, PostedCalls, Reply
 
 GROUP = "routers"
 MAX_ID_CHARS = 200
 MAX_DIGITS = 15  # ms until the year 33658; what Lua holds exactly
 NO_CAUSES: Mapping[str, str] = {}
+Answer = tuple[Receipt, bool] | IdConflict | InboxFull  # the receipt, and whether routers must be told
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +92,22 @@ class Inbox:
                 raise answer
         return [answer for answer in answers if isinstance(answer, tuple)]
 
-    def submit_each(self, submissions: Sequence[Submission], now_ms: int = 0) -> list[tuple[Receipt, bool] | IdConflict | InboxFull]:
+    def submit_each(self, submissions: Sequence[Submission], now_ms: int = 0) -> list[Answer]:
         """As `submit_all`; what was refused has its error in its place."""
+        with unavailable(f"submit completion={submissions[0].completion_id if len(submissions) == 1 else len(submissions)}"):
+            replies = self._caller.call_all(self._submits(submissions, now_ms))
+        return [_receipt(s.completion_id, r) for s, r in zip(submissions, replies, strict=True)]
+
+    def post(self, submissions: Sequence[Submission]) -> PostedPage:
+        """Sends them without waiting for the answers, so that the caller prepares the next ones meanwhile. Raises nothing."""
+        try:
+            return PostedPage(self, submissions, self._caller.post_all(self._submits(submissions, 0)))
+        except (RedisError, OSError):
+            return PostedPage(self, submissions, None)
+
+    def _submits(self, submissions: Sequence[Submission], now_ms: int) -> list[Call]:
         limits = self._limits
-        calls = [
+        return [
             Call(
                 "submit",
                 self._keys.inbox,
@@ -111,9 +124,6 @@ class Inbox:
             )
             for s in submissions
         ]
-        with unavailable(f"submit completion={submissions[0].completion_id if len(submissions) == 1 else len(submissions)}"):
-            replies = self._caller.call_all(calls)
-        return [_receipt(s.completion_id, r) for s, r in zip(submissions, replies, strict=True)]
 
     def claim(self, consumer: str, limit: int, idle_ms: int | None = None) -> Claimed:
         """Takes up to `limit` entries: those of routers that stayed silent for `idle_ms` first, then new ones."""
@@ -163,15 +173,14 @@ class Inbox:
         return {entry: pin for entry, pin in zip(entries, found, strict=True) if pin}
 
     def acknowledge(self, done: Iterable[tuple[InboxEntry, str, str]], causes: Mapping[str, str] = NO_CAUSES) -> None:
-        """Settles entries whose wake is deposited: (entry, agent id, via). `causes`: entry -> the agent whose heartbeat caused it."""
-        args: list[dict[str, Argument]] = [
-            {"group": GROUP, "entry": e.entry, "id": e.completion_id, "agent": agent, "via": via, "cause": causes.get(e.entry, "")}
-            for e, agent, via in done
-        ]
-        calls = [Call("acknowledge", self._keys.inbox, words) for words in args]
-        if calls:
+        """Settles entries whose wake is deposited: (entry, agent id, via). `causes`: entry -> the agent whose heartbeat caused it.
+
+        One step for all of them: at most a page of the inbox, so that the server is not held up for long.
+        """
+        words = [(e.entry, e.completion_id, agent, via, causes.get(e.entry, ""), e.revival) for e, agent, via in done]
+        if words:
             with unavailable("acknowledge inbox entries"):
-                self._caller.call_all(calls)
+                self._caller.call("acknowledge", self._keys.inbox, group=GROUP, done=json.dumps(words))
 
     def reject(self, entry: InboxEntry, reason: str, letter: dict[str, Any]) -> Literal["REJECTED", "GONE", "DEAD_FULL"]:
         """An ownerless entry becomes a dead letter and leaves the inbox. DEAD_FULL: nothing was written, the entry stays."""
@@ -209,7 +218,24 @@ class Inbox:
         return reply.status == "DROPPED"
 
 
-def _receipt(completion_id: str, reply: Reply) -> tuple[Receipt, bool] | IdConflict | InboxFull:
+class PostedPage:
+    """Submissions that are on their way."""
+
+    def __init__(self, inbox: Inbox, submissions: Sequence[Submission], calls: PostedCalls | None) -> None:
+        self._inbox, self._submissions, self._calls = inbox, submissions, calls
+
+    def answers(self) -> list[Answer]:
+        """As `submit_each`, which it is when the page went wrong on its way: under the same ids that does no harm. To be called once."""
+        calls, self._calls = self._calls, None
+        if calls is None:
+            return self._inbox.submit_each(self._submissions)
+        try:
+            return [_receipt(s.completion_id, r) for s, r in zip(self._submissions, calls.replies(), strict=True)]
+        except (RedisError, OSError):
+            return self._inbox.submit_each(self._submissions)
+
+
+def _receipt(completion_id: str, reply: Reply) -> Answer:
     match reply.status:
         case "ACCEPTED":
             entry, at, announce = reply.rest

@@ -42,7 +42,7 @@ class Keys:
         self.inbox = {name: f"{prefix}:{{inbox}}:{name}" for name in INBOX_NAMES}
         self.layout = f"{prefix}:{{inbox}}:layout"
         self.presence_channel = f"{prefix}:presence:"
-        self.agent = lru_cache(maxsize=65_536)(self._agent)
+        self.agent = lru_cache(maxsize=4_096)(self._agent)
         self.pool = lru_cache(maxsize=4_096)(self._pool)
 
     def caps(self, pool: str) -> dict[str, str]:

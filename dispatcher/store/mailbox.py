@@ -82,9 +82,12 @@ class Mailbox:
 
         The replies in order, as deposit.lua and suppress.lua declare them, or FAILED where the data of that agent is unsound.
         """
-        calls = [self._suppress(d, quiet) if quiet else self._deposit(d) for d, quiet in deposits]
         with unavailable(f"deposit {len(deposits)} wakes"):
-            return self._caller.call_all(calls, apart=True)
+            return self._caller.call_all(self.deposit_calls(deposits), apart=True)
+
+    def deposit_calls(self, deposits: Sequence[tuple[Deposit, str | None]]) -> list[Call]:
+        """The calls of `put_all`."""
+        return [self._suppress(d, quiet) if quiet else self._deposit(d) for d, quiet in deposits]
 
     def deposit_all(self, deposits: Sequence[Deposit]) -> list[Reply]:
         """As `put_all`, nothing quiet among them."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -18,10 +18,12 @@ from redis.exceptions import NoScriptError, ResponseError
 from dispatcher.core.errors import ScriptContractError
 from dispatcher.store.connect import cannot_serve
 from dispatcher.store.keys import AGENT_NAMES, DERIVE, POOL_NAMES
+from dispatcher.store.wire import Posted, Wire, bulk
 
 _MOVE = (*POOL_NAMES, *AGENT_NAMES)
 _GROUPS = {"@derive": DERIVE, "@from": tuple(f"from_{name}" for name in _MOVE), "@to": tuple(f"to_{name}" for name in _MOVE)}
 Argument = str | int | float
+HEADS = 1_024  # packed keys that are remembered for each step; about 1 KB each
 FAILED = "FAILED"  # no step says it: the status of a call that the server refused for a fault of its own data
 
 
@@ -48,6 +50,7 @@ class Script:
         parts = [include[part] for part in header.get("INCLUDE", "").split()]
         self.source = "\n".join([shebang, prelude, *parts, body])
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        self._head = lru_cache(maxsize=HEADS)(self._packed_head)
 
     @property
     def commands(self) -> frozenset[str]:
@@ -59,26 +62,35 @@ class Script:
         return frozenset(command for command, on in self._calls() if on == key)
 
     def _calls(self) -> Iterable[tuple[str, str]]:
-        for command, rest in re.findall(r"redis\.p?call\(\s*'([A-Z]+)'([^)]*)", self.source):
+        for command, rest in re.findall(r"(?:redis\.p?call|many)\(\s*'([A-Z]+)'([^)]*)", self.source):
             sub = re.match(r",\s*'([A-Z]+)'", rest) if command == "PUBSUB" else None
             on = re.search(r"\bK\.(\w+)", rest)
             yield f"{command}|{sub[1]}".lower() if sub else command.lower(), on[1] if on else ""
 
-    def words(self, keys: Mapping[str, str], args: Mapping[str, Argument]) -> list[Argument]:
-        """KEYS and ARGV in the declared order. Raises ScriptContractError if a name is missing or not declared."""
+    def packed(self, keys: Mapping[str, str], args: Mapping[str, Argument]) -> bytes:
+        """The call as it is sent. Raises ScriptContractError for a name that is missing, or that the header does not declare."""
         try:
-            line: list[Argument] = [keys[name] for name in self.keys]
-            line += [args[name] for name in self.args]
+            head = self._head(tuple(map(keys.__getitem__, self.keys)))
+            words = [_bytes(args[name]) for name in self.args]
         except KeyError as error:
             raise ScriptContractError(f"{self.name}: {error} is declared in its header but was not given") from None
         if len(args) != len(self.args):
             raise ScriptContractError(f"{self.name}: {sorted(set(args) - set(self.args))} is not declared in its header")
-        return line
+        return head + bulk(words)
+
+    def _packed_head(self, keys: tuple[str, ...]) -> bytes:
+        word = b"EVALSHA_RO" if self.read_only else b"EVALSHA"  # so that a user may call it who may only read
+        parts = [word, self.sha.encode(), b"%d" % len(keys), *(key.encode() for key in keys)]
+        return b"*%d\r\n" % (len(parts) + len(self.args)) + bulk(parts)
 
     def reply(self, raw: Any) -> Reply:
         if not isinstance(raw, list) or not raw or raw[0] not in self.statuses:
             raise ScriptContractError(f"{self.name}: {raw!r} is not a reply that its header declares")
         return Reply(raw[0], raw[1:])
+
+
+def _bytes(word: Argument) -> bytes:
+    return word.encode("utf-8", "replace") if isinstance(word, str) else repr(word).encode()
 
 
 def _header_line(line: str) -> Iterable[tuple[str, str]]:
@@ -102,12 +114,28 @@ class Call(NamedTuple):
     args: Mapping[str, Argument]
 
 
+class PostedCalls:
+    """Calls whose replies are on their way."""
+
+    def __init__(self, calls: list[Call], posted: Posted) -> None:
+        self._calls, self._posted = calls, posted
+
+    def replies(self) -> list[Reply]:
+        """As `Caller.call_all`, but for a script that the server does not know: NoScriptError. To be called once."""
+        raw = self._posted.replies()
+        for r in raw:
+            if isinstance(r, Exception):
+                raise r
+        return [scripts()[c.script].reply(r) for c, r in zip(self._calls, raw, strict=True)]
+
+
 class Caller:
     """Calls steps on one server, alone or many in one round trip. A script cache that was flushed is refilled."""
 
     def __init__(self, client: Any) -> None:
         # redis-py types its replies as Any | Awaitable[Any]; the client here is the synchronous one.
         self.client = client
+        self._wire = Wire(client)
 
     def call(self, script: str, keys: Mapping[str, str], **args: Argument) -> Reply:
         return self.call_all([Call(script, keys, args)])[0]
@@ -133,19 +161,9 @@ class Caller:
             for c, r in zip(calls, raw, strict=True)
         ]
 
+    def post_all(self, calls: list[Call]) -> PostedCalls:
+        """Sends the calls and returns at once. Raises what the connection raises; then it is unknown what took effect."""
+        return PostedCalls(calls, self._wire.post([scripts()[c.script].packed(c.keys, c.args) for c in calls]))
+
     def _round(self, calls: list[tuple[Script, Call]]) -> list[Any]:
-        if len(calls) == 1:
-            script, call = calls[0]
-            try:
-                return [_evalsha(self.client, script)(script.sha, len(script.keys), *script.words(call.keys, call.args))]
-            except ResponseError as error:
-                return [error]
-        pipe = self.client.pipeline(transaction=False)
-        for script, call in calls:
-            _evalsha(pipe, script)(script.sha, len(script.keys), *script.words(call.keys, call.args))
-        return list(pipe.execute(raise_on_error=False))
-
-
-def _evalsha(client: Any, script: Script) -> Any:
-    """A step that only reads is called so that a user may call it who may only read."""
-    return client.evalsha_ro if script.read_only else client.evalsha
+        return self._wire.exchange([script.packed(call.keys, call.args) for script, call in calls])

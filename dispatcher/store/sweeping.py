@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Container, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dispatcher.store.connect import unavailable
 from dispatcher.store.opened import Store
 from dispatcher.store.scripts import FAILED, Call, Reply
+from dispatcher.store.wire import Wire, packed
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,18 @@ class Sweeping:
         self._store = store
         self._slots = [(slot, pool) for pool in pools for slot in range(store.keys.slots)]
         self.now_ms = 0
+        # Asked ten times a second by every worker, the same each time: packed once.
+        keys = [store.keys.pool(slot, pool) for slot, pool in self._slots]
+        self._wire = Wire(store.client)
+        self._look = [packed("TIME"), *(packed("ZRANGE", of["look"], 0, 0, "WITHSCORES") for of in keys)]
+        self._leases = [packed("EXISTS", of["leases"]) for of in keys]
+
+    def _asked(self, commands: Sequence[bytes]) -> list[Any]:
+        replies = self._wire.exchange(commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
 
     @property
     def slots(self) -> list[tuple[int, str]]:
@@ -51,14 +64,10 @@ class Sweeping:
 
     def look(self) -> Looked:
         """One pipeline of reads over every slot."""
-        pipe = self._store.client.pipeline(transaction=False)
-        pipe.time()
-        for slot, pool in self._slots:
-            pipe.zrange(self._store.keys.pool(slot, pool)["look"], 0, 0, withscores=True)
         with unavailable("look at the due index"):
-            (seconds, micros), *firsts = pipe.execute()
-        now_ms = seconds * 1000 + micros // 1000
-        entries = [(int(first[0][1]) - now_ms, where) for first, where in zip(firsts, self._slots, strict=True) if first]
+            (seconds, micros), *firsts = self._asked(self._look)
+        now_ms = int(seconds) * 1000 + int(micros) // 1000
+        entries = [(int(first[1]) - now_ms, where) for first, where in zip(firsts, self._slots, strict=True) if first]
         waiting = [ms for ms, _ in entries if ms > 0]
         return Looked([where for ms, where in entries if ms <= 0], min(waiting, default=None))
 
@@ -97,11 +106,8 @@ class Sweeping:
 
     def absent(self) -> list[Absent]:
         """Leases whose holder shows no presence now. One look proves nothing yet."""
-        pipe = self._store.client.pipeline(transaction=False)
-        for slot, pool in self._slots:
-            pipe.exists(self._store.keys.pool(slot, pool)["leases"])
         with unavailable("watch leases"):
-            held = [where for where, there in zip(self._slots, pipe.execute(), strict=True) if there]
+            held = [where for where, there in zip(self._slots, self._asked(self._leases), strict=True) if there]
             calls = [
                 Call("watch", self._store.keys.pool(slot, pool), {"channel": self._store.keys.presence_channel}) for slot, pool in held
             ]

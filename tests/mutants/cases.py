@@ -32,7 +32,7 @@ def rule(module: str, old: str, new: str, breaks: str) -> Mutant:
 
 MUTANTS = (
     step("submit", "if fresh then return { 'DUPLICATE', entry, at } end", "", "the same id is accepted twice"),
-    step("acknowledge", "redis.call('XDEL', K.stream, A.entry)", "", "an acknowledged entry stays in the inbox"),
+    step("acknowledge", "redis.call('XDEL', K.stream, entry) == 1", "true", "an acknowledged entry stays in the inbox"),
     step("deposit", "if tonumber(A.revival) <= tonumber(revival) then", "if false then", "the deposit marker is ignored"),
     step("deposit", "(held_ms < 0 or held_ms > tonumber(A.max_hold_ms))", "held_ms < 0", "a router may hold an entry for ever"),
     step("deposit", "redis.call('ZADD', K.parked, 'LT', now, parked)", "", "a person waits behind a retry"),
@@ -41,7 +41,7 @@ MUTANTS = (
     step("acquire", "math.max(tonumber(lease.token) + 1, us)", "us", "tokens repeat when the clock stands still"),
     step("acquire", "meta.bypass = true", "", "a take-over obeys the cooldown again"),
     step("begin", "if parked ~= '' then return { 'TARGET_PARKED', parked } end", "", "a parked batch does not block its target"),
-    step("begin", "redis.call('ZREM', K.mailbox, member)", "", "a frozen wake waits as well"),
+    step("begin", "many('ZREM', K.mailbox, taken[intent])", "", "a frozen wake waits as well"),
     step("begin", "note_start(K, A.batch, now)", "", "a start leaves no mark on the cooldown"),
     step(
         "defer",
@@ -74,7 +74,7 @@ MUTANTS = (
     step("drop", "if to then return { 'HANDED_OFF', to } end", "", "a letter that is handed over is dropped", "handoff"),
     step("take_dead", "end_fate(K, A.agent, A.id, 'routed', now, to)", "redis.call('HDEL', K.fates, A.id)", "the old owner wakes again"),
     step("include/fate", "'from:', 1, true) then return end", "'from:', 1, true) then end", "a handoff's marker is forgotten", "let_go"),
-    step("acknowledge", "if tonumber(revival) <= mine then", "if true then", "a late router undoes a handoff's receipt", "take_dead"),
+    step("acknowledge", "tonumber(revival) <= mine", "true", "a late router undoes a handoff's receipt", "take_dead"),
     step("move", "if lease.holder ~= '' and lease.ends + 60000 > now then", "if false then", "an agent that runs is moved"),
     step(
         "include/fence",

@@ -1,24 +1,22 @@
 #!lua flags=allow-oom
--- acknowledge: the entry is deposited; it leaves the inbox, and the receipt learns its owner.   O(1)
+-- acknowledge: these entries are deposited; they leave the inbox, and their receipts learn the owner.   O(entries)
 -- KEYS   stream seen pins caused
--- ARGV   group entry id agent via cause
--- REPLY  {"ACKNOWLEDGED"} | {"GONE"}
--- `cause`: whose heartbeat started the command, or nothing.
--- The receipt of a completion that was revived for another agent meanwhile stays as it is: that one has it.
-local found = redis.call('XRANGE', K.stream, A.entry, A.entry)[1]
-if not found then return { 'GONE' } end
-local mine = 0
-for i = 1, #found[2], 2 do
-  if found[2][i] == 'revival' then mine = tonumber(found[2][i + 1]) end
-end
+-- ARGV   group done
+-- REPLY  {"ACKNOWLEDGED", n}
+-- `done`: JSON, [[entry, id, agent, via, cause, revival], …]; `cause`: whose heartbeat started the command, or ''. `n` of them were still
+-- there: another router was quicker with the rest, or an earlier reply was lost. The receipt of a completion that was revived for another
+-- agent meanwhile stays as it is: that one has it.
+local n = 0
 -- writes
-redis.call('XACK', K.stream, A.group, A.entry)
-redis.call('XDEL', K.stream, A.entry)
-redis.call('HDEL', K.pins, A.entry)
-if A.cause ~= '' then redis.call('HINCRBY', K.caused, A.cause, 1) end
-local seen = redis.call('HGET', K.seen, A.id)
-if seen then
-  local head, revival = string.match(seen, '^([^|]*|%d+|[^|]*|(%d+)|)')
-  if tonumber(revival) <= mine then redis.call('HSET', K.seen, A.id, head .. 'routed|' .. A.agent .. '|' .. A.via) end
+for _, one in ipairs(cjson.decode(A.done)) do
+  local entry, id, agent, via, cause, mine = unpack(one)
+  if redis.call('XDEL', K.stream, entry) == 1 then
+    n = n + 1
+    redis.call('XACK', K.stream, A.group, entry)
+    redis.call('HDEL', K.pins, entry)
+    if cause ~= '' then redis.call('HINCRBY', K.caused, cause, 1) end
+    local head, revival = string.match(redis.call('HGET', K.seen, id) or '', '^([^|]*|%d+|[^|]*|(%d+)|)')
+    if head and tonumber(revival) <= mine then redis.call('HSET', K.seen, id, head .. 'routed|' .. agent .. '|' .. via) end
+  end
 end
-return { 'ACKNOWLEDGED' }
+return { 'ACKNOWLEDGED', n }

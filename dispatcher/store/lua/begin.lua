@@ -27,12 +27,14 @@ if room == tonumber(A.max_batch) then return { 'NOTHING' } end
 -- writes
 local urgent = ''
 for _, intent in ipairs(order) do
-  for _, member in ipairs(taken[intent]) do
+  local ids, frozen = {}, {}
+  for i, member in ipairs(taken[intent]) do
     local _, _, seq, at, id = waiting_parts(member)
-    redis.call('ZREM', K.mailbox, member)
-    redis.call('ZADD', K.frozen, 0, table.concat({ A.batch, seq, at, intent, id }, SEP))
-    move_fate(K, id, 'running', now, A.batch)
+    ids[i], frozen[2 * i - 1], frozen[2 * i] = id, 0, table.concat({ A.batch, seq, at, intent, id }, SEP)
   end
+  many('ZREM', K.mailbox, taken[intent])
+  many('ZADD', K.frozen, frozen)
+  move_fates(K, ids, 'running', now, A.batch)
   if #taken[intent] > 0 then
     if urgent == '' and intent ~= 'rider' and intent ~= 'deep' then urgent = intent end
     if lane_count(K, intent, A.session) == 0 then redis.call('ZREM', K['lane_' .. intent], A.session) end

@@ -18,16 +18,16 @@ if count + meta.n > tonumber(A.max_dead) then return { 'DEAD_FULL', count } end
 local cancelled = A.reason == 'cancelled' and cancel_words(meta) or ''
 if A.error == '' then A.error = cancelled end
 if A.error ~= '' then meta.errors[#meta.errors + 1] = A.error end
-local n = end_batch(K, A.batch, meta, function(id, seq, at, intent)
+local ids = end_batch(K, A.batch, meta, function(id, seq, at, intent)
   local revival = string.match(redis.call('HGET', K.fates, id) or '', '^%a+|(%d+)|')
   redis.call('HSET', K.dead, id, cjson.encode({ reason = A.reason, at = now, session = meta.session, intent = intent,
     accepted_at = tonumber(at), revival = tonumber(revival or 0), attempts = meta.attempt, batch = A.batch, errors = meta.errors,
     wake = redis.call('HGET', K.wakes, seq), output = redis.call('HGET', K.outputs, seq) or '' }))
-  move_fate(K, id, 'dead', now, A.reason)
 end)
+move_fates(K, ids, 'dead', now, A.reason)
 redis.call('SADD', K.deads, A.agent)
-redis.call('HINCRBY', K.counters, 'dead:' .. A.reason, n)
+redis.call('HINCRBY', K.counters, 'dead:' .. A.reason, #ids)
 redis.call('HSET', K.lease, 'done_token', A.token, 'done_batch', A.batch)
-record(K, A, now, 'dead-lettered', A.token, A.batch, cjson.encode({ reason = A.reason, n = n, why = cancelled ~= '' and cancelled or nil }))
+record(K, A, now, 'dead-lettered', A.token, A.batch, cjson.encode({ reason = A.reason, n = #ids, why = cancelled ~= '' and cancelled or nil }))
 release(K, A.agent, lease)
-return { 'BURIED', announce(K, A.agent, now, derive(K, A.agent, now, lease), lease, true), n }
+return { 'BURIED', announce(K, A.agent, now, derive(K, A.agent, now, lease), lease, true), #ids }

@@ -14,13 +14,13 @@ if not lease then return { 'STALE_TOKEN', current.token } end
 if lease.batch ~= A.batch then return { 'NO_BATCH' } end
 -- writes
 local meta = read_batch(K, A.batch)
-end_batch(K, A.batch, meta, function(id, seq, at, intent)
+local ids = end_batch(K, A.batch, meta, function(id, seq, at, intent)
   -- A rider goes back to riding: its own due time counts from its arrival. One that is over it waits like the others.
   local due = now + tonumber(A.wait_ms)
   if intent == 'rider' then due = math.max(due, tonumber(at) + tonumber(A.rider_age_ms)) end
   put_wake(K, intent, meta.session, seq, at, id, due)
-  move_fate(K, id, 'pending', now, '')
 end, true)
+move_fates(K, ids, 'pending', now, '')
 local all, rest = tonumber(A.block_all_ms), tonumber(A.block_rest_ms)
 if all > 0 or rest > 0 then
   write_block(K, meta.session, '', all > 0 and now + all or 0, rest > 0 and now + rest or 0, A.reason)

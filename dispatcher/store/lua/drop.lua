@@ -15,7 +15,7 @@ if to then return { 'HANDED_OFF', to } end
 -- writes
 redis.call('HDEL', K.dead, A.id)
 if redis.call('HLEN', K.dead) == 0 then redis.call('SREM', K.deads, A.agent) end
-end_fate(K, A.agent, A.id, 'dropped', now, A.reason)
+end_fates(K, A.agent, { A.id }, 'dropped', now, A.reason)
 redis.call('HINCRBY', K.counters, 'dropped', 1)
 record(K, A, now, 'dropped', '', '', cjson.encode({ id = A.id, reason = A.reason }))
 return { 'DROPPED' }

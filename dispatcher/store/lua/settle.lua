@@ -12,11 +12,12 @@ if not lease then return { 'STALE_TOKEN', current.token } end
 if lease.batch ~= A.batch then return { 'NO_BATCH' } end
 -- writes
 local meta = read_batch(K, A.batch)
-local n = end_batch(K, A.batch, meta, function(id) end_fate(K, A.agent, id, 'settled', now, A.batch .. '|' .. A.outcome) end)
-redis.call('HINCRBY', K.counters, 'settled', n)
+local ids = end_batch(K, A.batch, meta)
+end_fates(K, A.agent, ids, 'settled', now, A.batch .. '|' .. A.outcome)
+redis.call('HINCRBY', K.counters, 'settled', #ids)
 redis.call('HINCRBY', K.counters, 'heartbeats:' .. A.outcome, 1)
 if A.avoidable ~= '' then redis.call('HINCRBY', K.counters, 'avoidable:' .. A.avoidable, 1) end
 redis.call('HSET', K.lease, 'done_token', A.token, 'done_batch', A.batch)
 record(K, A, now, A.outcome, A.token, A.batch, A.detail)
 release(K, A.agent, lease)
-return { 'SETTLED', announce(K, A.agent, now, derive(K, A.agent, now, lease), lease, true), n }
+return { 'SETTLED', announce(K, A.agent, now, derive(K, A.agent, now, lease), lease, true), #ids }

@@ -15,7 +15,7 @@ if not to then return { 'NOT_DEAD' } end
 redis.call('HDEL', K.dead, A.id)
 redis.call('HDEL', K.handoffs, A.id)
 local revival = string.match(redis.call('HGET', K.fates, A.id) or '', '^%a+|(%d+)|')
-if revival and tonumber(revival) < tonumber(A.revival) then end_fate(K, A.agent, A.id, 'routed', now, to) end
+if revival and tonumber(revival) < tonumber(A.revival) then end_fates(K, A.agent, { A.id }, 'routed', now, to) end
 if redis.call('HLEN', K.dead) == 0 then redis.call('SREM', K.deads, A.agent) end
 redis.call('HINCRBY', K.counters, 'revived', 1)
 return { 'TAKEN' }

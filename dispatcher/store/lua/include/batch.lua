@@ -56,27 +56,31 @@ local function open_reply(K, status, batch, meta, outputs)
     for j = i, math.min(i + 499, #members) do seqs[#seqs + 1] = string.match(members[j], '^[^\31]*\31([^\31]*)\31') end
     for _, wake in ipairs(redis.call('HMGET', K.wakes, unpack(seqs))) do wakes[#wakes + 1] = wake end
   end
-  for j = math.max(1, #members - outputs + 1), #members do
-    local seq, _, _, id = string.match(members[j], '^[^\31]*\31([^\31]*)\31([^\31]*)\31([^\31]*)\31(.*)$')
-    local body = redis.call('HGET', K.outputs, seq)
-    if body then
-      bodies[#bodies + 1] = id
-      bodies[#bodies + 1] = body
+  local newest = math.max(1, #members - outputs + 1)
+  for i = redis.call('EXISTS', K.outputs) == 1 and newest or #members + 1, #members, 500 do
+    local seqs, ids = {}, {}
+    for j = i, math.min(i + 499, #members) do
+      local seq, _, _, id = string.match(members[j], '^[^\31]*\31([^\31]*)\31([^\31]*)\31([^\31]*)\31(.*)$')
+      seqs[#seqs + 1], ids[#ids + 1] = seq, id
+    end
+    for j, body in ipairs(redis.call('HMGET', K.outputs, unpack(seqs))) do
+      if body then bodies[#bodies + 1], bodies[#bodies + 2] = ids[j], body end
     end
   end
   return { status, cjson.encode(meta), wakes, bodies }
 end
 
--- end_batch: forgets a frozen batch; calls `each(id, seq, at, intent)` for every wake before its record goes.
+-- end_batch: forgets a frozen batch and tells the ids of its wakes; calls `each(id, seq, at, intent)` for every wake before its record goes.
 local function end_batch(K, batch, meta, each, keep_wakes)
-  local members = frozen_range(K, batch)
-  for _, member in ipairs(members) do
+  local ids, seqs = {}, {}
+  for i, member in ipairs(frozen_range(K, batch)) do
     local seq, at, intent, id = string.match(member, '^[^\31]*\31([^\31]*)\31([^\31]*)\31([^\31]*)\31(.*)$')
-    each(id, seq, at, intent)
-    if not keep_wakes then
-      redis.call('HDEL', K.wakes, seq)
-      redis.call('HDEL', K.outputs, seq)
-    end
+    if each then each(id, seq, at, intent) end
+    ids[i], seqs[i] = id, seq
+  end
+  if not keep_wakes then
+    many('HDEL', K.wakes, seqs)
+    many('HDEL', K.outputs, seqs)
   end
   redis.call('ZREMRANGEBYLEX', K.frozen, '[' .. batch .. '\31', '(' .. batch .. ' ')
   redis.call('HDEL', K.batches, batch)
@@ -86,7 +90,7 @@ local function end_batch(K, batch, meta, each, keep_wakes)
     if all == 0 and rest == 0 then redis.call('HDEL', K.blocks, meta.session)
     else write_block(K, meta.session, '', all, rest, 'busy') end
   end
-  return #members
+  return ids
 end
 
 -- spent_by: starts by hour of slot time, for budgets, with these counted in; the last 25 hours are kept.
