@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -9,6 +10,8 @@ import hypothesis
 import pytest
 import redis
 
+from dispatcher.app import app, forget_current
+from dispatcher.store.connect import kombu_url
 from tests.support.server import Server
 
 # No bound on the time of an example: a machine under load is no defect. The same examples in every run: what is new to a change is its own.
@@ -34,7 +37,28 @@ def pytest_report_header() -> str:
 def server() -> Iterator[Server]:
     """The server of this test process (of each xdist worker its own). A test that kills it need not start it again."""
     with Server(appendfsync="everysec") as server:
+        _bind_celery(server.url)
         yield server
+
+
+def _bind_celery(url: str) -> None:
+    """The Celery application of a process is configured once, by whoever uses it first; here that is nobody but us."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WAKE_REDIS_URL", url)
+        patch.setenv("WAKE_CONFIG", os.devnull)
+        forget_current()
+        bound = app.conf.broker_url
+        forget_current()
+    assert bound == kombu_url(url), "a test, or its imports, used the Celery application before: take attributes of the package instead"
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_ours_stays() -> Iterator[None]:
+    """Neither in the environment, which every process of a later test would inherit, nor as the configuration of this process."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("WAKE_")}
+    yield
+    forget_current()
+    assert {name: value for name, value in os.environ.items() if name.startswith("WAKE_")} == before
 
 
 @pytest.fixture

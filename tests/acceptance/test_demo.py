@@ -90,6 +90,7 @@ def test_the_demo_ends_well_and_says_why(folder: Path) -> None:
 
 @pytest.mark.timeout(450)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_a_demo_that_is_stopped_cleans_up(folder: Path, number: signal.Signals) -> None:
     with demo(folder) as process:
         wait_until(lambda: heard_anything(folder) or process.poll() is not None, 200, "a heartbeat runs")
@@ -102,6 +103,7 @@ def test_a_demo_that_is_stopped_cleans_up(folder: Path, number: signal.Signals) 
 
 
 @pytest.mark.timeout(450)
+@pytest.mark.slow
 def test_a_demo_that_is_killed_leaves_no_process(folder: Path) -> None:
     with demo(folder) as process:
         wait_until(lambda: heard_anything(folder) or process.poll() is not None, 200, "a heartbeat runs")
@@ -110,6 +112,7 @@ def test_a_demo_that_is_killed_leaves_no_process(folder: Path) -> None:
 
 
 @pytest.mark.timeout(450)
+@pytest.mark.slow
 def test_a_demo_without_enough_time_says_where_it_stands(folder: Path) -> None:
     with demo(folder, LATE) as process:
         said, _ = process.communicate(timeout=200)

@@ -93,6 +93,7 @@ def shape(line: str) -> dict[str, object]:
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.slow
 def test_the_page_as_typed(terminal: Terminal) -> None:
     first, second, socket_server, socket_client = BLOCKS
     install, begin = typed(first)

@@ -51,6 +51,7 @@ def test_every_line_of_a_heartbeat_names_agent_batch_token_and_completions(gatew
         assert not [line for line in lines(process) if "agent" in line and "batch" not in line]
 
 
+@pytest.mark.slow
 def test_a_lost_lease_is_told_with_the_ids_of_its_heartbeat(gateway: Gateway) -> None:
     """By a thread that is not the heartbeat's own."""
     gateway.configure(logging={"format": "json"}, lease={"ttl_ms": 8000, "renew_ms": 500, "margin_ms": 500})
@@ -68,6 +69,7 @@ def test_a_lost_lease_is_told_with_the_ids_of_its_heartbeat(gateway: Gateway) ->
     gateway.quiet(settled=1)
 
 
+@pytest.mark.slow
 def test_router_and_worker_live_on_without_their_server(gateway: Gateway) -> None:
     """Else every probe of every container would fail at once, and all would be started again for nothing."""
     router, worker = gateway.start_router(), gateway.start_worker()

@@ -120,6 +120,7 @@ def test_a_worker_killed_before_the_reaper_has_answered_starts_nothing(tmp_path:
     assert not (tmp_path / "started").exists()
 
 
+@pytest.mark.slow
 def test_trust_that_was_renewed_outlives_the_first_bound(reaper: Reaper, groups: type[Group]) -> None:
     renewed, forgotten, expiring = groups(), groups(), groups()
     reaper.watch(renewed.pgid, 10_000)

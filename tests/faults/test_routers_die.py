@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.beats import assert_each_once, assert_one_at_a_time
 from tests.support.gates import wait_until
 from tests.support.gateway import PATIENCE_S, Gateway, ids
@@ -9,6 +11,7 @@ from tests.support.gateway import PATIENCE_S, Gateway, ids
 AGENTS = [f"a{n}" for n in range(5)]
 
 
+@pytest.mark.slow
 def test_a_router_killed_between_deposit_and_acknowledgement(gateway: Gateway) -> None:
     """Killed as soon as a deposit shows while its inbox entry is still there, again and again; another router takes over."""
     gateway.configure(agents={agent_id: {} for agent_id in AGENTS}, routing={"claim_idle_ms": 2000, "max_claims": 100, "route_batch": 500})

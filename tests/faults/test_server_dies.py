@@ -51,6 +51,7 @@ def submitted(gateway: Gateway, agent_id: str, completion_ids: list[str]) -> boo
         return False
 
 
+@pytest.mark.slow
 def test_a_server_killed_under_load_and_started_again(durable: Gateway) -> None:
     """The same workers go on without being restarted; every completion is in one settled batch; the books balance."""
     durable.configure(agents={agent_id: {} for agent_id in AGENTS})
@@ -109,6 +110,7 @@ def absence(gateway: Gateway, away_s: float) -> None:
     assert {"reclaimed", "taken-over", "failed"}.isdisjoint(gateway.records())
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_costs_no_running_heartbeat(durable: Gateway) -> None:
     """Away for a dozen renewals."""
     absence(durable, away_s=6)

@@ -103,6 +103,7 @@ def test_what_dies_is_started_again(embedded: Embedded) -> None:
     assert_each_once(embedded.beats(), [*sent, "last"])
 
 
+@pytest.mark.slow
 def test_it_drains_when_asked_to_end(embedded: Embedded) -> None:
     """SIGTERM in mid-heartbeat: the heartbeat ends and settles, all processes are gone, the status is 0; the data is there next time."""
     embedded.plan(gate="goes-on")
@@ -121,6 +122,7 @@ def test_it_drains_when_asked_to_end(embedded: Embedded) -> None:
     assert beat.attempt == 1
 
 
+@pytest.mark.slow
 def test_its_processes_follow_a_supervisor_that_was_killed(embedded: Embedded) -> None:
     """SIGKILL of the supervisor: router and worker drain and end by themselves; the next `up` takes over server and data."""
     embedded.plan(gate="goes-on")

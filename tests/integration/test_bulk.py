@@ -1,4 +1,4 @@
-"""`with batch():` — many completions in few round trips, and what becomes of them when something goes wrong."""
+"""`with dispatcher.batch():` — many completions in few round trips, and what becomes of them when something goes wrong."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import redis
 
-from dispatcher import BatchIncomplete, InvalidCompletion, batch, exec_completed, wake_requested
+import dispatcher
+from dispatcher import BatchIncomplete, InvalidCompletion
 from dispatcher.app import current_store, forget_current, use_config
 from dispatcher.spool import pending
 from tests.support.server import Server
@@ -35,12 +36,12 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server, r
 
 
 def report(name: str, **more: Any) -> Any:
-    return exec_completed.delay(**{"completion_id": name, "session_key": "agent:ops:main", "exit_code": 1} | more)
+    return dispatcher.exec_completed.delay(**{"completion_id": name, "session_key": "agent:ops:main", "exit_code": 1} | more)
 
 
 def together(*named: tuple[str, int]) -> None:
     """One batch of these ids with these exit codes."""
-    with batch():
+    with dispatcher.batch():
         for name, exit_code in named:
             report(name, exit_code=exit_code)
 
@@ -53,7 +54,7 @@ def accepted(client: redis.Redis) -> list[str]:
 def test_what_is_reported_inside_goes_out_in_pages_and_has_receipts_afterwards(configure: Configure, redis_client: redis.Redis) -> None:
     """In order, once each; a repetition outside is a duplicate of it."""
     configure()
-    with batch(page=4) as sent:
+    with dispatcher.batch(page=4) as sent:
         results = [report(f"c{number}") for number in range(10)]
         assert [result.receipt for result in results[8:]] == [None, None]
     assert sent.ids == accepted(redis_client) == [f"c{number}" for number in range(10)]
@@ -66,7 +67,7 @@ def test_a_block_that_raises_has_sent_what_was_reported_before(configure: Config
     configure()
 
     def block() -> None:
-        with batch():
+        with dispatcher.batch():
             report("before")
             raise KeyError("mine")
 
@@ -79,7 +80,7 @@ def test_a_block_that_raises_has_sent_what_was_reported_before(configure: Config
 
 def test_words_that_are_wrong_are_refused_by_their_own_call(configure: Configure, redis_client: redis.Redis) -> None:
     configure()
-    with batch():
+    with dispatcher.batch():
         report("first")
         with pytest.raises(InvalidCompletion, match="exit_code"):
             report("wrong", exit_code="no number")
@@ -103,7 +104,7 @@ def test_while_no_server_answers_they_are_kept_and_the_next_batch_delivers_them(
     configure: Configure, redis_client: redis.Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spool = configure(url=f"unix://{tmp_path}/nobody.sock?db=0")
-    with caplog.at_level(logging.WARNING), batch(page=2) as kept:
+    with caplog.at_level(logging.WARNING), dispatcher.batch(page=2) as kept:
         for number in range(5):
             report(f"k{number}")
     assert (kept.kept, kept.receipts) == ([f"k{number}" for number in range(5)], {})
@@ -125,7 +126,7 @@ def test_what_can_neither_be_sent_nor_kept_is_told_by_its_id(configure: Configur
 
 def test_what_a_full_inbox_does_not_take_is_kept(configure: Configure, redis_client: redis.Redis) -> None:
     spool = configure(more="[bounds]\nmax_inbox = 2\n")
-    with batch() as sent:
+    with dispatcher.batch() as sent:
         for number in range(3):
             report(f"c{number}")
     assert (accepted(redis_client), sent.kept, len(pending(spool))) == (["c0", "c1"], ["c2"], 1)
@@ -135,7 +136,7 @@ def test_answers_that_are_lost_on_their_way_are_asked_for_again(configure: Confi
     """The page went out, and its connection was cut: under the same ids it is sent again, and nothing is doubled."""
     configure()
     assert current_store().ledger.now_ms() > 0
-    with batch(page=2) as sent:
+    with dispatcher.batch(page=2) as sent:
         report("c0")
         report("c1")
         for connection in redis_client.client_list(_type="normal"):
@@ -147,8 +148,8 @@ def test_answers_that_are_lost_on_their_way_are_asked_for_again(configure: Confi
 
 def test_a_wake_that_somebody_asks_for_does_not_wait_for_the_batch(configure: Configure, redis_client: redis.Redis) -> None:
     configure()
-    with batch():
+    with dispatcher.batch():
         report("gathered")
-        wake_requested.delay(wake_id="now", session_key="agent:ops:main", text="the disk is full")
+        dispatcher.wake_requested.delay(wake_id="now", session_key="agent:ops:main", text="the disk is full")
         assert accepted(redis_client) == ["now"]
     assert accepted(redis_client) == ["now", "gathered"]

@@ -135,6 +135,7 @@ def deliver_the_rest(folder: Path, server: Server) -> None:
     wait_until(delivered, 200, "the spool is empty")
 
 
+@pytest.mark.slow
 def test_twenty_at_once_with_a_server(tmp_path: Path, server: Server) -> None:
     processes = [start_exec(tmp_path, "--id", f"c-{n}", "--", "sh", "-c", f"echo {n}; exit {n}", url=server.url) for n in range(20)]
     ends = [(process.communicate(timeout=200)[0], process.returncode) for process in processes]
@@ -144,6 +145,7 @@ def test_twenty_at_once_with_a_server(tmp_path: Path, server: Server) -> None:
     assert sorted(found) == sorted(f"c-{n}" for n in range(20)), "each once"
 
 
+@pytest.mark.slow
 def test_twenty_at_once_without_one_and_five_at_once_that_deliver_them(tmp_path: Path, server: Server) -> None:
     processes = [start_exec(tmp_path, "--id", f"c-{n}", "--", "sh", "-c", f"exit {n}") for n in range(20)]
     assert [(process.communicate(timeout=200), process.returncode)[1] for process in processes] == list(range(20))

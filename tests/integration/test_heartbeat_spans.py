@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from dispatcher import exec_completed, wake_requested
+import dispatcher
 from dispatcher.app import forget_current
 from dispatcher.causes import heartbeat_of, inherited_trace
 from dispatcher.core.models import Failed, HeartbeatRequest
@@ -127,10 +127,10 @@ def submitted(client: Any) -> list[dict[str, Any]]:
 def test_delay_takes_the_current_span_along(here: Any, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACEPARENT", PARENT)
     with trace.get_tracer("producer").start_as_current_span("tool") as span:
-        exec_completed.delay(session_key="agent:ops:main", exit_code=1)
-        wake_requested.delay(session_key="agent:ops:main")
-        exec_completed.delay(session_key="agent:ops:main", exit_code=1, trace={"traceparent": PARENT})
-    exec_completed.delay(session_key="agent:ops:main", exit_code=1)
+        dispatcher.exec_completed.delay(session_key="agent:ops:main", exit_code=1)
+        dispatcher.wake_requested.delay(session_key="agent:ops:main")
+        dispatcher.exec_completed.delay(session_key="agent:ops:main", exit_code=1, trace={"traceparent": PARENT})
+    dispatcher.exec_completed.delay(session_key="agent:ops:main", exit_code=1)
     own = f"00-{span.get_span_context().trace_id:032x}-{span.get_span_context().span_id:016x}"
     assert [body["trace"]["traceparent"][:52] for body in submitted(here)] == [own, own, PARENT[:52], PARENT[:52]]
     assert not spans.get_finished_spans()[1:]

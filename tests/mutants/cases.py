@@ -72,8 +72,10 @@ MUTANTS = (
     step("handoff", "if handed_to(K, A.id, letter) then", "if false then", "a revival that was interrupted goes to a second agent"),
     step("revive", "if to then return { 'HANDED_OFF', to } end", "", "a letter that is handed over is revived here as well", "handoff"),
     step("drop", "if to then return { 'HANDED_OFF', to } end", "", "a letter that is handed over is dropped", "handoff"),
-    step("take_dead", "end_fate(K, A.agent, A.id, 'routed', now, to)", "redis.call('HDEL', K.fates, A.id)", "the old owner wakes again"),
-    step("include/fate", "'from:', 1, true) then return end", "'from:', 1, true) then end", "a handoff's marker is forgotten", "let_go"),
+    step(
+        "take_dead", "end_fates(K, A.agent, { A.id }, 'routed', now, to)", "redis.call('HDEL', K.fates, A.id)", "the old owner wakes again"
+    ),
+    step("include/fate", "if not string.find(entry, 'from:', 1, true) then", "if true then", "a handoff's marker is forgotten", "let_go"),
     step("acknowledge", "tonumber(revival) <= mine", "true", "a late router undoes a handoff's receipt", "take_dead"),
     step("move", "if lease.holder ~= '' and lease.ends + 60000 > now then", "if false then", "an agent that runs is moved"),
     step(

@@ -122,6 +122,7 @@ def test_a_configuration_that_cannot_be_read_is_said(wake: WakeCli) -> None:
     assert "logging.format: must be 'human' or 'json'" in done.err
 
 
+@pytest.mark.slow
 def test_a_router_with_a_long_inbox_has_a_pulse_within_the_round(wake: WakeCli) -> None:
     """A round ends when the inbox is empty; under load that may be much later than a hang is called one."""
     for n in range(3):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 from tests.support.beats import assert_one_at_a_time
 from tests.support.gates import wait_until
 from tests.support.gateway import RECORDER, Gateway
@@ -24,6 +26,7 @@ def test_an_agent_that_never_had_a_completion_ticks_alone(gateway: Gateway) -> N
     assert [beat.events for beat in beats] == [0] * len(beats), "a tick is no event"
 
 
+@pytest.mark.slow
 def test_what_was_missed_while_nobody_lived_is_one_tick(gateway: Gateway) -> None:
     """The pending tick lies in the store: after an outage of several intervals one heartbeat makes up for all of them."""
     gateway.configure(agents={"ops": TICKING})

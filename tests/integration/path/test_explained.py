@@ -108,6 +108,7 @@ def test_a_cap(gateway: Gateway) -> None:
     gateway.quiet(settled=2)
 
 
+@pytest.mark.slow
 def test_nobody_there_and_then_somebody_who_dies(gateway: Gateway) -> None:
     """No router, no worker, a heartbeat, and a worker that was killed in the middle of it."""
     gateway.configure(lease={"early_reclaim_ms": 60_000})
@@ -128,6 +129,7 @@ def test_nobody_there_and_then_somebody_who_dies(gateway: Gateway) -> None:
     gateway.quiet(settled=1)
 
 
+@pytest.mark.slow
 def test_a_heartbeat_that_wakes_its_own_agent_is_braked(gateway: Gateway) -> None:
     """Three heartbeats may cause one another; the next waits, flagged, and what comes from elsewhere does not."""
     runner = {"type": "command", "command": ["sh", "-c", AGAIN, sys.executable]}

@@ -92,6 +92,7 @@ def test_what_needs_a_restart_is_told_and_left_as_it_is(gateway: Gateway) -> Non
     gateway.quiet(settled=1)
 
 
+@pytest.mark.slow
 def test_pending_work_keeps_its_meaning(gateway: Gateway) -> None:
     """A deferral that was decided stays until its time; a tick of the same cadence stays pending, one of another is computed afresh."""
     gateway.configure(agents={"ops": {"every": "6h", "min_spacing_ms": 3_600_000}})

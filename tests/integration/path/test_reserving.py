@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.beats import assert_one_at_a_time
 from tests.support.gates import wait_until
 from tests.support.gateway import PATIENCE_S, Gateway
@@ -36,6 +38,7 @@ def test_a_worker_reserves_only_what_it_can_run(gateway: Gateway) -> None:
     gateway.quiet(settled=len(AGENTS))
 
 
+@pytest.mark.slow
 def test_a_heartbeat_that_lasts_several_leases_is_the_only_one(gateway: Gateway) -> None:
     """The lease is renewed for as long as it runs, under the eyes of a second worker that would take it."""
     gateway.configure(lease={"ttl_ms": 2400, "renew_ms": 200, "margin_ms": 200})

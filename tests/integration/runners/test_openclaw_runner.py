@@ -152,6 +152,7 @@ def test_a_stop_closes_the_connection() -> None:
         assert receiver.closed.wait(PATIENCE_S)
 
 
+@pytest.mark.slow
 def test_no_output_makes_the_request_too_large_for_the_gateway() -> None:
     """Line breaks and quotes take two bytes in JSON; the newest events are kept, and what is missing is counted."""
     events = tuple(Event(completion_id=f"c-{n}", text=f"Exec {n} " + "ü" * 400, output='"\n' * 20_000) for n in range(600))
