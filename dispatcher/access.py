@@ -194,6 +194,7 @@ class Roles:
             Grant(("evalsha",), tuple(f"~{self._inbox(name)}" for name in step.keys)),
             *each,
             Grant(("hgetall", "hsetnx"), (f"~{self._keys.layout}",)),
+            Grant(("xadd",), (f"~{self._inbox('acts')}",)),  # `wake wake` leaves a receipt of who asked
             *self._publishing(queue, queue),
         )
 

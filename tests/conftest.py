@@ -33,9 +33,9 @@ def pytest_report_header() -> str:
     return f"pytest-celery: {'the stock server container' if docker_answers() else 'local processes, no Docker daemon answers'}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def server() -> Iterator[Server]:
-    """The server of this test process (of each xdist worker its own). A test that kills it need not start it again."""
+    """The server of this test process (of each xdist worker its own), there from the first test on. Who kills it need not start it again."""
     with Server(appendfsync="everysec") as server:
         _bind_celery(server.url)
         yield server

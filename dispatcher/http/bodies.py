@@ -15,9 +15,6 @@ CLOSE = {"Connection": "close"}  # the rest of the body is not waited for
 
 async def json_object(request: Request, max_bytes: int, timeout_s: float) -> dict[str, Any]:
     """Raises Refused: 408 too slow, 413 too large, 415 no JSON by its type, 400 none by its content, 422 no object."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise Refused(415, "not-json", "Not JSON", "send Content-Type: application/json", CLOSE)
     stated = request.headers.get("content-length", "")
     if stated.isdecimal() and int(stated[:20]) > max_bytes:
         raise _too_large(max_bytes)
@@ -29,6 +26,10 @@ async def json_object(request: Request, max_bytes: int, timeout_s: float) -> dic
         raise Refused(408, "too-slow", "Too slow", said, CLOSE) from None
     except ClientDisconnect:
         raise Refused(400, "not-json", "Not JSON", "the connection ended before the body did", CLOSE) from None
+    # Judged when the body was read: to close on one that is still on its way resets the connection, and the answer may be lost with it.
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Refused(415, "not-json", "Not JSON", "send Content-Type: application/json")
     try:
         value = from_json(raw, allow_inf_nan=False)
     except ValueError as error:

@@ -81,6 +81,7 @@ def test_each_service_is_a_user_of_its_own_with_the_rights_that_acl_prints(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("WAKE_REDIS_URL", raising=False)
+    monkeypatch.setenv("WAKE_CONFIG", "")  # the command sets it; this puts it back afterwards
     assert wake(["acl", "--config", str(ROOT / "examples" / "compose" / "wake.toml"), "--variables"]) == 0
     printed = capsys.readouterr().out
     assert (ROOT / "examples" / "compose" / "users.acl").read_text("utf-8") == printed, "print it again: wake acl --variables"
