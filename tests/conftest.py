@@ -35,7 +35,7 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def server() -> Iterator[Server]:
-    """The server of this test process (of each xdist worker its own), there from the first test on. Who kills it need not start it again."""
+    """The server of this test process (of each xdist worker its own), there from the first test on. A killer need not start it again."""
     with Server(appendfsync="everysec") as server:
         _bind_celery(server.url)
         yield server
