@@ -87,7 +87,7 @@ def test_the_same_seed_tells_the_same_story(system: System) -> None:
         ("settle", "if not lease then return { 'STALE_TOKEN', current.token } end", "lease = lease or current"),
         ("settle", "derive(K, A.agent, now, lease), lease, true)", "nil, lease, true)"),
         ("deposit", "if tonumber(A.revival) <= tonumber(revival) then", "if false then"),
-        ("begin", "redis.call('ZREM', K.mailbox, member)", ""),
+        ("begin", "many('ZREM', K.mailbox, taken[intent])", ""),
         ("handoff", "if handed_to(K, A.id, letter) then", "if false then"),
         ("acquire", "if not again and held_until(K, lease, now) > now then", "if false then"),
     ],
