@@ -88,14 +88,13 @@ def test_the_same_seed_tells_the_same_story(system: System) -> None:
         ("settle", "derive(K, A.agent, now, lease), lease, true)", "nil, lease, true)"),
         ("deposit", "if tonumber(A.revival) <= tonumber(revival) then", "if false then"),
         ("begin", "many('ZREM', K.mailbox, taken[intent])", ""),
-        ("handoff", "if handed_to(K, A.id, letter) then", "if false then"),
         ("acquire", "if not again and held_until(K, lease, now) > now then", "if false then"),
     ],
     ids=["a late holder settles", "what came meanwhile is forgotten", "the marker is ignored", "a frozen wake waits as well",
-         "a revival that was interrupted goes to somebody else", "a live lease is taken"],
+         "a live lease is taken"],
 )  # fmt: skip
 def test_a_broken_rule_is_found(apart: System, monkeypatch: pytest.MonkeyPatch, name: str, old: str, new: str) -> None:
-    """And its story is short, and fails again when it is played again."""
+    """And its story is short, and fails again when it is played again. An interrupted revival is rarer: see below."""
     monkeypatch.setitem(scripts(), name, broken(name, old, new))
     failed = next(told for told in (run_seed(apart, seed) for seed in range(400)) if told.wrong)
     monkeypatch.setattr(story, "MAX_REPLAYS", 60)
