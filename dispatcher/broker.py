@@ -31,15 +31,15 @@ class Channel(redis.Channel):
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         if asynchronous:
-            return super()._create_client(asynchronous=True)  # type: ignore[no-untyped-call]  # for the same reason
+            return super()._create_client(asynchronous=True)
         if self._publisher is None or self._publisher.connection_pool is not self.pool:
-            self._publisher = super()._create_client()  # type: ignore[no-untyped-call]  # kombu ships no types for its transports
+            self._publisher = super()._create_client()
         return self._publisher
 
     def _brpop_read(self, **options: Any) -> Any:
         self.connection.delivering = False
         try:
-            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]  # kombu ships no types for its transports
+            return super()._brpop_read(**options)
         except (ValueError, RecursionError) as error:  # of JSON and of UTF-8; those of a delivery are met where it is made
             if self.connection.delivering:
                 raise
@@ -56,7 +56,7 @@ class Transport(redis.Transport):
     def _deliver(self, message: Any, queue: str) -> None:
         self.delivering = True
         try:
-            super()._deliver(self._plain(message, queue), queue)  # type: ignore[no-untyped-call]  # for the same reason
+            super()._deliver(self._plain(message, queue), queue)
         except Exception as error:  # whatever a foreign message trips over in kombu or Celery
             if isinstance(error, self.connection_errors) and not isinstance(error, KeyError):  # kombu counts that one among them
                 raise
@@ -86,7 +86,7 @@ class ForgivingConnection(Connection):
     """To Redis through the transport above; to anything else as usual."""
 
     def get_transport_cls(self) -> Any:
-        chosen = super().get_transport_cls()  # type: ignore[no-untyped-call]  # for the same reason
+        chosen = super().get_transport_cls()
         return Transport if chosen is redis.Transport else chosen
 
 
@@ -99,7 +99,7 @@ class ForgivingAMQP(AMQP):
 class PlainTask(Task):
     """Runs, and no more: what a message wants to follow from it (callbacks, chains, chords) would be published with the worker's rights."""
 
-    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:  # noqa: ARG002  # Celery's signature
+    def before_start(self, *_: Any) -> None:
         self.request.update(callbacks=None, errbacks=None, chain=None, chord=None)
 
 

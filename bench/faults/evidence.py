@@ -107,7 +107,7 @@ def settled_in(store: Store, pools: Mapping[str, str]) -> dict[str, str]:
 
 
 def verdict(store: Store, pools: Mapping[str, str], planned: Sequence[str], turns: Sequence[Turn], trouble: Sequence[str]) -> Verdict:
-    """Over everything since the start. `repeated` are ids in more than one batch; attempts of one batch are reruns."""
+    """Over everything since the start. `repeated` are ids in more than one batch; a batch may have several attempts."""
     books = store.ledger.balance()
     dead = {letter.completion_id: letter.reason for letter in store.ledger.dead_letters()}
     heard = [Heard(t.agent, t.request_agent, t.session_key, t.batch_id, t.attempt, t.completion_ids) for t in turns]

@@ -69,7 +69,7 @@ class Verdict:
     books: Mapping[str, int]
     planned: int
     overlaps: int
-    reruns: int
+    further_attempts: int
 
     @property
     def ok(self) -> bool:
@@ -100,7 +100,7 @@ class Verdict:
             "foreign_wakes": len(self.foreign),
             "lost": list(self.lost),
             "repeated": list(self.repeated),
-            "reruns": self.reruns,
+            "further_attempts": self.further_attempts,
             "overlapping_heartbeats": self.overlaps,
             "agents": {
                 name: {"completions": t.completions, "heartbeats": t.heartbeats, "foreign": t.foreign} for name, t in self.agents.items()
@@ -121,7 +121,7 @@ class _Ears:
     batches: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     by_owner: set[str] = field(default_factory=set)
     foreign: list[str] = field(default_factory=list)
-    reruns: int = 0
+    further_attempts: int = 0
 
 
 def judge(evidence: Evidence, agent_ids: Sequence[str]) -> Verdict:
@@ -151,7 +151,7 @@ def judge(evidence: Evidence, agent_ids: Sequence[str]) -> Verdict:
         evidence.books,
         len(evidence.planned),
         evidence.overlaps,
-        ears.reruns,
+        ears.further_attempts,
     )
 
 
@@ -161,16 +161,16 @@ def _listen(heard: Sequence[Heard], owners: Mapping[str, str | None], agent_ids:
     for turn in heard:
         tally = ears.agents.setdefault(turn.agent_id, AgentTally())
         tally.heartbeats += 1
-        rerun = turn.batch_id in seen
+        again = turn.batch_id in seen
         seen.add(turn.batch_id)
-        ears.reruns += rerun
+        ears.further_attempts += again
         strangers = [i for i in turn.completion_ids if owners.get(i) != turn.agent_id]
         parsed = keys.parse(turn.session_key)
         if turn.request_agent != turn.agent_id or parsed is None or parsed.agent_id != turn.agent_id:
             strangers = strangers or [f"a request for {turn.request_agent} in {turn.session_key}"]
         tally.foreign += len(strangers)
         ears.foreign += [f"{turn.agent_id} got {stranger}" for stranger in strangers]
-        tally.completions += 0 if rerun else len(turn.completion_ids)
+        tally.completions += 0 if again else len(turn.completion_ids)
         for completion_id in turn.completion_ids:
             ears.batches[completion_id].add(turn.batch_id)
         ears.by_owner |= set(turn.completion_ids) - set(strangers)

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.acceptance.test_as_typed import PATIENCE_S, Folder
 from tests.support.gates import wait_until
 from tests.support.sources import ROOT
+from tests.support.typed_folder import PATIENCE_S, Folder
 
 TEXT = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
 TYPED = [line.removeprefix("$ ") for block in re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Folder]:
-    made = Folder(tmp_path)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,14 @@ from tests.support.tls_front import TlsFront
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
     return trustme.CA()
+
+
+@pytest.fixture
+def front(server: Server, redis_client: redis.Redis, authority: trustme.CA) -> Iterator[Callable[..., TlsFront]]:
+    """A front of a server that has no data, for a host; open until the test ends."""
+    assert redis_client.ping()
+    with ExitStack() as opened:
+        yield lambda *host: opened.enter_context(TlsFront(server, authority, *host))
 
 
 @pytest.fixture
@@ -59,66 +68,53 @@ EACH_WAY = pytest.mark.parametrize("reach", [store_reaches, broker_reaches])
 REFUSED = (StoreUnavailable, OperationalError, redis.ConnectionError)
 
 
+Reach = Callable[[Config], None]
+
+
 @EACH_WAY
 def test_a_server_that_no_known_authority_vouches_for_is_refused(
-    reach: Callable[[Config], None], server: Server, redis_client: redis.Redis, authority: trustme.CA, configured: Callable[..., Config]
+    reach: Reach, front: Callable[..., TlsFront], configured: Callable[..., Config]
 ) -> None:
-    assert redis_client.ping()
-    with TlsFront(server, authority) as front:
-        with pytest.raises(REFUSED, match="certificate verify failed"):
-            reach(configured(front.url))
-        assert front.let_in == 0
+    way = front()
+    with pytest.raises(REFUSED, match="certificate verify failed"):
+        reach(configured(way.url))
+    assert way.let_in == 0
 
 
 @EACH_WAY
 def test_an_authority_of_its_own_is_named_in_ca_file(
-    reach: Callable[[Config], None],
-    server: Server,
-    redis_client: redis.Redis,
-    authority: trustme.CA,
-    configured: Callable[..., Config],
-    trusted: str,
+    reach: Reach, front: Callable[..., TlsFront], configured: Callable[..., Config], trusted: str, redis_client: redis.Redis
 ) -> None:
     redis_client.acl_setuser("tls", enabled=True, passwords="+p/w@:", keys="*", channels="*", categories=["+@all"])
     try:
-        with TlsFront(server, authority) as front:
-            reach(configured(front.url.replace("://", "://tls@"), ca_file=trusted, password="p/w@:"))
-            assert front.let_in > 0
+        way = front()
+        reach(configured(way.url.replace("://", "://tls@"), ca_file=trusted, password="p/w@:"))
+        assert way.let_in > 0
     finally:
         redis_client.acl_deluser("tls")
 
 
 @EACH_WAY
 def test_authorities_of_the_system_are_known(
-    reach: Callable[[Config], None],
-    server: Server,
-    redis_client: redis.Redis,
-    authority: trustme.CA,
+    reach: Reach,
+    front: Callable[..., TlsFront],
     configured: Callable[..., Config],
     trusted: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert redis_client.ping()
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / trusted))  # where OpenSSL looks for them
-    with TlsFront(server, authority) as front:
-        reach(configured(front.url))
+    reach(configured(front().url))
 
 
 @EACH_WAY
 def test_a_certificate_of_another_host_is_refused(
-    reach: Callable[[Config], None],
-    server: Server,
-    redis_client: redis.Redis,
-    authority: trustme.CA,
-    configured: Callable[..., Config],
-    trusted: str,
+    reach: Reach, front: Callable[..., TlsFront], configured: Callable[..., Config], trusted: str
 ) -> None:
-    assert redis_client.ping()
-    with TlsFront(server, authority, "example.test") as front:
-        with pytest.raises(REFUSED, match="certificate verify failed"):
-            reach(configured(front.url, ca_file=trusted))
-        assert front.let_in == 0
+    way = front("example.test")
+    with pytest.raises(REFUSED, match="certificate verify failed"):
+        reach(configured(way.url, ca_file=trusted))
+    assert way.let_in == 0
 
 
 @pytest.mark.parametrize("option", ["ssl_cert_reqs=none", "ssl_cert_reqs=optional", "ssl_check_hostname=false", "ssl_check_hostname=0"])

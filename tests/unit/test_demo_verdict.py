@@ -87,7 +87,7 @@ def test_a_completion_that_did_not_settle_is_lost_whatever_the_heartbeat_receive
 def test_a_completion_in_two_batches_is_a_problem_and_a_batch_that_ran_again_is_none() -> None:
     assert list(verdict(heard=(*GOOD.heard, turn("ops", "b9", "o1"))).repeated) == ["o1"]
     again = verdict(heard=(*GOOD.heard, replace(GOOD.heard[0], attempt=2)))
-    assert (again.ok, again.reruns, again.completions) == (True, 1, 3)
+    assert (again.ok, again.further_attempts, again.completions) == (True, 1, 3)
 
 
 @pytest.mark.parametrize("dead", [{}, {"x1": "unknown-agent"}, {**GOOD.dead, "o1": "worker-lost"}, {**GOOD.dead, "other": "unbound-key"}])
