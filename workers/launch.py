@@ -20,6 +20,7 @@ from workers import logs
 log = logging.getLogger("wake")
 SUPERVISED = "WAKE_SUPERVISED"
 ROUTER_THREADS = 2
+THREADS = "workers.thread_pool:ThreadPool"
 RETRY_S = 0.2
 
 
@@ -89,14 +90,14 @@ def _consume(pool: str | None, queues: list[str], pool_type: str, concurrency: i
     steps.install()
     chosen = router_app if pool is None else app
     name = "router" if pool is None else pool
+    # Without `--pool` this setting counts.
+    chosen.conf.worker_pool = THREADS if pool_type == "threads" else pool_type
     chosen.worker_main(
         [
             *(["--quiet"] if current_config().logging.format == "json" else []),  # no banner among the lines
             "worker",
             "--queues",
             ",".join(queues),
-            "--pool",
-            pool_type,
             "--concurrency",
             str(concurrency),
             "--hostname",
