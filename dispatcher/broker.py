@@ -15,8 +15,10 @@ from celery.app.amqp import AMQP
 from celery.app.control import Control
 from kombu.connection import Connection
 from kombu.exceptions import OperationalError
-from kombu.transport import redis
+from kombu.transport import redis, virtual
 from redis.exceptions import NoPermissionError
+
+from dispatcher import names
 
 log = logging.getLogger(__name__)
 SHOWN_CHARS = 200
@@ -24,9 +26,38 @@ SHOWN_CHARS = 200
 NOT_OURS = frozenset({"eta", "expires", "timelimit", "group", "group_index", "shadow", "stamps", "stamped_headers", "reply_to"})
 
 
+class QoS(redis.QoS):
+    """Keeps a copy of a message until it is acknowledged, but not of one that says only "look": two round trips, to keep a hint."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._hints: set[str] = set()  # taken and not acknowledged; ack and reject come from threads
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        if message.headers.get("task") == names.ROUTE:
+            self._hints.add(delivery_tag)
+            virtual.QoS.append(self, message, delivery_tag)
+        else:
+            super().append(message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        if delivery_tag in self._hints:
+            self._hints.discard(delivery_tag)
+            virtual.QoS.ack(self, delivery_tag)
+        else:
+            super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        if delivery_tag in self._hints:
+            self.ack(delivery_tag)
+        else:
+            super().reject(delivery_tag, requeue)
+
+
 class Channel(redis.Channel):
     """Takes an item that is no JSON for none. Makes one client for all its publishing, where kombu makes one for each message."""
 
+    QoS = QoS
     _publisher: Any = None
 
     def _create_client(self, asynchronous: bool = False) -> Any:

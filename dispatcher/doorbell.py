@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterable
 
 from celery import Celery
-from kombu.entity import Queue
 
 from dispatcher import names
 from dispatcher.config import Config
+from dispatcher.hints import Hints
+from dispatcher.store.opened import Store
 
 log = logging.getLogger(__name__)
 
@@ -17,8 +18,9 @@ log = logging.getLogger(__name__)
 class Doorbell:
     """Rings agents. Publishing errors are logged and swallowed: the sweep rings again."""
 
-    def __init__(self, app: Celery, config: Config) -> None:
-        self._app, self._config = app, config
+    def __init__(self, app: Celery, store: Store, config: Config) -> None:
+        self._store, self._config = store, config
+        self._hints = Hints(app, names.HEARTBEAT)
 
     def queue_of(self, agent_id: str, pool: str) -> str:
         """The queue of the agent's partition as of now."""
@@ -26,23 +28,13 @@ class Doorbell:
         return names.agent_queue(redis.prefix, pool, names.slot_of(agent_id, redis.slots), self._config.pool(pool).partitions)
 
     def ring_all(self, agents: Iterable[tuple[str, str]]) -> int:
-        """One doorbell for each (agent id, pool), in one pipeline. Returns how many went out: all or, on an error, 0."""
+        """One doorbell for each (agent id, pool), in one round trip. Returns how many went out: all or, on an error, 0."""
         bells = list(agents)
         if not bells:
             return 0
         try:
-            with self._app.producer_pool.acquire(block=True) as producer, producer.batch():
-                for agent_id, pool in bells:
-                    queue = self.queue_of(agent_id, pool)
-                    self._app.send_task(
-                        names.HEARTBEAT,
-                        args=(agent_id,),
-                        producer=producer,
-                        queue=Queue(queue, routing_key=queue),
-                        retry=False,
-                        ignore_result=True,
-                    )
-        except Exception as error:  # noqa: BLE001  # kombu raises what its transport raises; a doorbell is a hint, whatever went wrong
+            self._hints.publish(self._store.caller.wire, [(self.queue_of(*bell), bell[:1]) for bell in bells])
+        except Exception as error:  # noqa: BLE001  # kombu, Celery or the connection; a doorbell is a hint, whatever went wrong
             log.warning("ring %d agents: %s; the sweep rings again", len(bells), error)
             return 0
         return len(bells)

@@ -12,16 +12,18 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from dispatcher import names
-from dispatcher.app import app, current_store, use_config
+from dispatcher.app import app, current_config, current_store, use_config
 from dispatcher.core.errors import InvalidCompletion
 from dispatcher.core.identity import derive_completion_id, new_completion_id, payload_digest
 from dispatcher.core.models import ExecCompletion, Receipt
 from dispatcher.core.reported import Reported, body_of
 from dispatcher.core.wake_request import WakeRequest
+from dispatcher.hints import Hints
 from dispatcher.store.inbox import Submission
 
 log = logging.getLogger(__name__)
 MAX_UNUSABLE_CHARS = 256 * 1024
+_look = Hints(app, names.ROUTE)
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -106,6 +108,6 @@ def submit_unusable(words: Mapping[str, Any], completion_id: str) -> Receipt:
 def announce_inbox() -> None:
     """Tells a router to look now. A failure is no error: the routers' own timer looks at least twice a second."""
     try:
-        app.send_task(names.ROUTE, argsrepr="", kwargsrepr="", retry=False, ignore_result=True)
-    except Exception as error:  # noqa: BLE001  # kombu raises what its transport raises; the entry is durable, whatever went wrong
+        _look.publish(current_store().caller.wire, [(names.inbox_queue(current_config().redis.prefix), ())])
+    except Exception as error:  # noqa: BLE001  # kombu, Celery or the connection; the entry is durable, whatever went wrong
         log.warning("announce inbox: %s; routers look by themselves", error)

@@ -105,7 +105,7 @@ def route() -> dict[str, int]:
 @cache
 def router() -> Router:
     """The router of this process."""
-    return Router(current_store(), current_config(), Doorbell(app, current_config()))
+    return Router(current_store(), current_config(), Doorbell(app, current_store(), current_config()))
 
 
 __all__ = ["CompletionResult", "exec_completed", "route", "router", "wake_requested"]

@@ -49,7 +49,7 @@ class Host:
     def _worker(self, config: Config) -> AgentWorker:
         store = self.store.configured(config)
         return AgentWorker(
-            store, config, self._pool, self.presence.holder, self.keeper, Doorbell(app, config), self.stop_signal, self.tally
+            store, config, self._pool, self.presence.holder, self.keeper, Doorbell(app, store, config), self.stop_signal, self.tally
         )
 
     def use(self, config: Config) -> None:

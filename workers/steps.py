@@ -42,10 +42,10 @@ class AgentSide(bootsteps.StartStopStep):
         config = current_config()
         self._store = open_store(config, server_url(config), client_name=f"wake-sweeper-{os.getpid()}")
         check_layout(self._store.client, self._store.keys)
-        self._sweeper = Sweeper(self._store, config, (serving.pool,), Doorbell(tasks.app, config))
+        self._sweeper = Sweeper(self._store, config, (serving.pool,), Doorbell(tasks.app, self._store, config))
         self._presence: Presence | None = None
         self._pulse = Pulse(config.data_dir, holder_name("worker", serving.pool))
-        self._upkeep = Upkeep(self._store, serving.pool, Doorbell(tasks.app, config))
+        self._upkeep = Upkeep(self._store, serving.pool, Doorbell(tasks.app, self._store, config))
 
     def _round(self) -> None:
         self._pulse.beat()

@@ -33,7 +33,7 @@ class Reach:
         from dispatcher.app import app
         from dispatcher.doorbell import Doorbell
 
-        return Doorbell(app, self.config)
+        return Doorbell(app, self.store, self.config)
 
     def router(self) -> Router:
         from dispatcher.routing import Router

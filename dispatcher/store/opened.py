@@ -61,11 +61,12 @@ class Store:
             part.now_ms = now_ms
 
     def close(self) -> None:
+        self.caller.wire.close()
         self.client.close()
 
     def configured(self, config: Config) -> Store:
         """The same store and the same connections, with the limits and bindings of another configuration."""
-        return _store(config, self.url, self.client)
+        return _store(config, self.url, self.client, lambda *_: self.caller)
 
 
 def open_store(config: Config, url: str, *, client_name: str | None = None, caller_of: CallerOf | None = None) -> Store:

@@ -135,7 +135,7 @@ class Caller:
     def __init__(self, client: Any) -> None:
         # redis-py types its replies as Any | Awaitable[Any]; the client here is the synchronous one.
         self.client = client
-        self._wire = Wire(client)
+        self.wire = Wire(client)
 
     def call(self, script: str, keys: Mapping[str, str], **args: Argument) -> Reply:
         return self.call_all([Call(script, keys, args)])[0]
@@ -163,7 +163,7 @@ class Caller:
 
     def post_all(self, calls: list[Call]) -> PostedCalls:
         """Sends the calls and returns at once. Raises what the connection raises; then it is unknown what took effect."""
-        return PostedCalls(calls, self._wire.post([scripts()[c.script].packed(c.keys, c.args) for c in calls]))
+        return PostedCalls(calls, self.wire.post([scripts()[c.script].packed(c.keys, c.args) for c in calls]))
 
     def _round(self, calls: list[tuple[Script, Call]]) -> list[Any]:
-        return self._wire.exchange([script.packed(call.keys, call.args) for script, call in calls])
+        return self.wire.exchange([script.packed(call.keys, call.args) for script, call in calls])

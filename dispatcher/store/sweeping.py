@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from dispatcher.store.connect import unavailable
 from dispatcher.store.opened import Store
 from dispatcher.store.scripts import FAILED, Call, Reply
-from dispatcher.store.wire import Wire, packed
+from dispatcher.store.wire import packed
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +47,11 @@ class Sweeping:
         self.now_ms = 0
         # Asked ten times a second by every worker, the same each time: packed once.
         keys = [store.keys.pool(slot, pool) for slot, pool in self._slots]
-        self._wire = Wire(store.client)
         self._look = [packed("TIME"), *(packed("ZRANGE", of["look"], 0, 0, "WITHSCORES") for of in keys)]
         self._leases = [packed("EXISTS", of["leases"]) for of in keys]
 
     def _asked(self, commands: Sequence[bytes]) -> list[Any]:
-        replies = self._wire.exchange(commands)
+        replies = self._store.caller.wire.exchange(commands)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply

@@ -5,7 +5,9 @@ A step has thirty keys, and its agent's are the same each time; packing them ane
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -23,20 +25,40 @@ def packed(*words: str | bytes | int) -> bytes:
 
 
 class Wire:
-    """Round trips over the client's own pool, with its waits, health checks and repetitions."""
+    """Round trips over connections as the client's pool makes them, with its waits, health checks and repetitions.
+
+    Connections of its own, because the pool asks each one that it hands out whether something lies in it: four system calls, more than the
+    round trip costs us otherwise. Nothing can lie in one of these: whoever did not read all replies has closed it. One that the server
+    closed is found by the call, which is then repeated on a new one.
+    """
 
     def __init__(self, client: Any) -> None:
         # redis-py types its replies as Any | Awaitable[Any]; the client here is the synchronous one.
         self._client = client
+        self._idle: list[Any] = []  # append and pop are atomic
 
     def exchange(self, commands: Sequence[bytes]) -> list[Any]:
         """The replies in order; what the server refused has its ResponseError in its place. Raises what the connection raises."""
-        pool = self._client.connection_pool
-        connection = pool.get_connection()
+        connection = self._take()
         try:
             return list(connection.retry.call_with_retry(lambda: _exchange(connection, commands), lambda _error: connection.disconnect()))
         finally:
-            pool.release(connection)
+            self._idle.append(connection)
+
+    def _take(self) -> Any:
+        while self._idle:
+            with suppress(IndexError):
+                connection = self._idle.pop()
+                if connection.pid == os.getpid():  # a forked child must not speak on its parent's
+                    return connection
+        pool = self._client.connection_pool
+        return pool.connection_class(**pool.connection_kwargs)
+
+    def close(self) -> None:
+        """Closes what is idle; a later call opens a connection again."""
+        while self._idle:
+            with suppress(IndexError):
+                self._idle.pop().disconnect()
 
     def post(self, commands: Sequence[bytes]) -> Posted:
         """Sends without waiting for the replies, and without repeating. Raises what the connection raises."""
