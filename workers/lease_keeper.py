@@ -21,6 +21,7 @@ from workers.runners import Control
 
 log = logging.getLogger(__name__)
 RETRY_S = 0.5
+IDLE_S = 60.0
 RENEWED = ("RENEWED", "CANCEL", "CANCEL_RETRY")
 
 
@@ -51,6 +52,7 @@ class LeaseKeeper:
         self._changed = threading.Condition()
         self._now = threading.Event()
         self._stopped = threading.Event()
+        self._looks_at = 0.0  # when the second thread looks at the clock next, monotonic
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -82,7 +84,8 @@ class LeaseKeeper:
         held = Held(lease, batch_id, control, self.trust_from(attempt_started), capped=capped)
         with self._changed:
             self._held[lease.agent_id, lease.token] = held
-            self._changed.notify_all()
+            if held.trust_ends() < self._looks_at:  # leases end in the order in which they began: hardly ever
+                self._changed.notify_all()
         return held
 
     def drop(self, held: Held) -> None:
@@ -152,9 +155,10 @@ class LeaseKeeper:
         while not self._stopped.is_set():
             with self._changed:
                 first = min(self._held.values(), key=Held.trust_ends, default=None)
-                left_s = first.trust_ends() - time.monotonic() if first else 60.0
+                left_s = first.trust_ends() - time.monotonic() if first else IDLE_S
                 if left_s > 0:
-                    self._changed.wait(min(left_s, 60.0))
+                    self._looks_at = time.monotonic() + min(left_s, IDLE_S)
+                    self._changed.wait(min(left_s, IDLE_S))
                     continue
             if first is not None:
                 self._lose(first, "not renewed in time")

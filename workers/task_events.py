@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -43,20 +44,34 @@ class LosslessDispatcher(EventDispatcher):
 
     def __init__(self, *args: Any, on_send_buffered: Callable[[], object] | None = None, **more: Any) -> None:
         super().__init__(*args, on_send_buffered=self._flush_soon if on_send_buffered else None, **more)
-        self._soon: threading.Timer | None = None
+        self._waiting = threading.Event()
+        self._closed = False
+        self._thread: threading.Thread | None = None
 
     def _flush_soon(self) -> None:
-        if self._soon is None:
-            self._soon = threading.Timer(GATHER_S, self._flush_now)
-            self._soon.daemon = True
-            self._soon.start()
+        """Called by each event, between a doorbell and its heartbeat: it costs a look at a flag."""
+        if self._thread is None or not self._thread.is_alive():
+            self._closed = False  # a monitor may switch events off and on
+            self._thread = threading.Thread(target=self._flush_now_and_then, name="task-events", daemon=True)
+            self._thread.start()
+        if not self._waiting.is_set():
+            self._waiting.set()
 
-    def _flush_now(self) -> None:
-        self._soon = None  # before it publishes: an event that comes meanwhile wants another turn
-        try:
-            self.flush()
-        except Exception as error:  # noqa: BLE001  # kombu raises what its transport raises; monitors are told less, nothing else is lost
-            log.warning("task events: %s", error)
+    def _flush_now_and_then(self) -> None:
+        while not self._closed:
+            self._waiting.wait()
+            time.sleep(GATHER_S)
+            self._waiting.clear()  # before it publishes: an event that comes meanwhile wants another turn
+            try:
+                self.flush()
+            except Exception as error:  # noqa: BLE001  # kombu raises what its transport raises; monitors are told less, nothing is lost
+                log.warning("task events: %s", error)
+
+    def close(self) -> None:
+        """After a reconnect there is another dispatcher; this one's thread ends."""
+        self._closed = True
+        self._waiting.set()
+        super().close()
 
     def flush(self, errors: bool = True, groups: bool = True) -> None:
         super().flush(errors=errors, groups=False)

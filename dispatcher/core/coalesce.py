@@ -14,6 +14,7 @@ from dispatcher.core.models import Batch, Event, HeartbeatRequest, Intent, Sourc
 MAX_EVENTS = 50
 MAX_EVENTS_BYTES = 64 * 1024
 MAX_TEXT_BYTES = 1_000
+ESCAPED = '\n\t"\\'  # what a JSON string writes in two bytes; a cleaned text has no other control character
 
 _URGENCY = tuple(Intent)  # most urgent first
 
@@ -127,9 +128,12 @@ def _bare(wake: Wake) -> tuple[Event, bool]:
 
 def _json_tail(text: str, max_bytes: int) -> tuple[str, int]:
     """The longest end of a cleaned text that takes at most so many bytes inside a JSON string, and how many it takes."""
+    whole_bytes = len(text.encode()) + sum(map(text.count, ESCAPED))
+    if whole_bytes <= max_bytes:
+        return text, whole_bytes
     used_bytes = 0
     for taken, char in enumerate(reversed(text)):
-        size_bytes = 2 if char in '\n\t"\\' else len(char.encode())
+        size_bytes = 2 if char in ESCAPED else len(char.encode())
         if used_bytes + size_bytes > max_bytes:
             return text[len(text) - taken :], used_bytes
         used_bytes += size_bytes

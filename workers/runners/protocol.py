@@ -16,6 +16,7 @@ from typing import Generic, ParamSpec, Protocol
 
 from dispatcher.core.models import Failed, HeartbeatRequest, Outcome
 from dispatcher.core.trace_context import trace_context
+from workers.runners.deadlines import deadlines
 
 P = ParamSpec("P")
 TRACE_BYTES = 8192
@@ -167,16 +168,9 @@ class Control:
 
     @contextmanager
     def ending(self, callback: Callable[[], object]) -> Iterator[None]:
-        """As `waking`, and `callback` is called at the time limit too, by a thread of its own."""
-        timer = threading.Timer(self.remaining_s(), callback)
-        timer.daemon = True
-        timer.start()
-        try:
-            with self.waking(callback):
-                yield
-        finally:
-            timer.cancel()
-            timer.join()
+        """As `waking`, and `callback` is called at the time limit too."""
+        with deadlines.calling_at(self._deadline, callback), self.waking(callback):
+            yield
 
     def cancel_for(self, *, to_retry: bool) -> None:
         """An operator wants it to end: its batch runs again, or becomes dead letters."""

@@ -15,6 +15,9 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from types import FunctionType
+from typing import Literal
 
 from dispatcher.causes import heartbeat_of
 from dispatcher.core.exec_text import clean
@@ -23,6 +26,7 @@ from workers.runners.protocol import Control, RunResult, Why, broken_off
 
 ERROR_CHARS = 300
 NOTE_CHARS = 4096
+FUNCTIONS = 256  # whose parameters are remembered
 
 
 @dataclass(frozen=True)
@@ -79,16 +83,25 @@ def load(target: str) -> Callable[..., object]:
 
 def with_cancel(function: Callable[..., object], cancel: threading.Event) -> tuple[Callable[[HeartbeatRequest], object], bool]:
     """The function as one of the request alone, and whether it got the event."""
+    match _asks(function) if isinstance(function, FunctionType) else _asks.__wrapped__(function):  # an object may have no hash
+        case "by name":
+            return lambda request: function(request, cancel=cancel), True
+        case "by place":
+            return lambda request: function(request, cancel), True
+        case _:
+            return function, False
+
+
+@lru_cache(maxsize=FUNCTIONS)
+def _asks(function: Callable[..., object]) -> Literal["by name", "by place", "not"]:
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except ValueError:  # written in C, without a signature
-        return function, False
+        return "not"
     if any(p.name == "cancel" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) for p in parameters):
-        return lambda request: function(request, cancel=cancel), True
+        return "by name"
     second = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][1:2]
-    if second and second[0].default is inspect.Parameter.empty:
-        return lambda request: function(request, cancel), True
-    return function, False
+    return "by place" if second and second[0].default is inspect.Parameter.empty else "not"
 
 
 def _outcome(answer: object) -> Outcome:
