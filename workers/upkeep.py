@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from dispatcher.app import current_config
 from dispatcher.config import Config, rules_of
@@ -16,6 +17,7 @@ from workers.loop import Loop
 
 log = logging.getLogger(__name__)
 EVERY_S = 300.0
+SHARE = 0.01  # of a worker's time: a hundred thousand agents take seconds
 SOON_S = 5.0
 LONG_MS = 60_000
 
@@ -34,7 +36,8 @@ class Upkeep(Loop):
         self.run_soon()
 
     def run_once(self) -> float:
-        """Sooner again when something changed meanwhile, or an agent is still on its way to this pool."""
+        """Sooner again when something changed meanwhile, or an agent is still on its way to this pool; later where a round takes long."""
+        began_at = time.monotonic()
         if self._changed:
             self._changed = False
             self._ringer.ring_all((agent_id, self._pool) for agent_id in self._store.holds.rethink(self._pool, LONG_MS))
@@ -47,7 +50,9 @@ class Upkeep(Loop):
         if done:
             ticking = sum(tick is not None for tick in wanted.values())
             log.info("cadence: %d ticks of pool %s set, %d agents have one", done, self._pool, ticking)
-        return EVERY_S if done == len(changes) else SOON_S
+        if done < len(changes):
+            return SOON_S
+        return max(EVERY_S, (time.monotonic() - began_at) / SHARE)
 
     def _wanted(self, config: Config, pending: dict[str, Tick]) -> dict[str, Tick | None]:
         now_ms = self._store.ledger.now_ms()

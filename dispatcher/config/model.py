@@ -54,11 +54,17 @@ class Config(Section):
     _wild: tuple[str, ...] | None = PrivateAttr(None)
     _owners: tuple[dict[str, str], tuple[str, ...]] | None = PrivateAttr(None)
     _rules: dict[str, Rules] = PrivateAttr(default_factory=dict)
+    _shared_rules: dict[tuple[int, str], Rules] = PrivateAttr(default_factory=dict)
 
     @property
     def rules_known(self) -> dict[str, Rules]:
         """What `rules_of` computed of this configuration lately."""
         return self._rules
+
+    @property
+    def rules_shared(self) -> dict[tuple[int, str], Rules]:
+        """What `rules_of` computed for all agents of one policy object and one pool."""
+        return self._shared_rules
 
     @property
     def source(self) -> Path | None:

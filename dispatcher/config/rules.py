@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from dispatcher.config.agents import AgentPolicy
 from dispatcher.config.model import Config
+from dispatcher.config.sections import CapsSettings, PoolSettings
 from dispatcher.core.durations import parse_duration_ms
 from dispatcher.core.rules import Rules
 from dispatcher.core.schedule import phase
@@ -21,10 +25,17 @@ def rules_of(config: Config, agent_id: str) -> Rules:
 
 
 def _rules(config: Config, agent_id: str) -> Rules:
-    policy, pool = config.agent(agent_id), config.pool(config.pool_of(agent_id))
-    interval_ms = parse_duration_ms(policy.every)
+    policy, pool = config.agent(agent_id), config.pool_of(agent_id)
+    shared = config.rules_shared.get((id(policy), pool))  # the configuration keeps its policies, so no other object gets this id
+    if shared is None:
+        shared = config.rules_shared[id(policy), pool] = _shared(policy, config.pool(pool), config.caps)
+    phase_ms = phase(policy.phase_seed, agent_id, shared.interval_ms) if shared.interval_ms else 0
+    return replace(shared, enabled=shared.enabled and config.knows(agent_id), phase_ms=phase_ms)
+
+
+def _shared(policy: AgentPolicy, pool: PoolSettings, caps: CapsSettings) -> Rules:
     return Rules(
-        enabled=policy.enabled and config.knows(agent_id),
+        enabled=policy.enabled,
         window_ms=policy.window_ms,
         quiet_ms=policy.quiet_ms if policy.max_wait_ms > 0 else 0,
         min_spacing_ms=policy.min_spacing_ms,
@@ -39,13 +50,12 @@ def _rules(config: Config, agent_id: str) -> Rules:
         budget_per_hour=policy.budget_per_hour,
         budget_per_day=policy.budget_per_day,
         bury_over_budget=policy.over_budget == "dead-letter",
-        interval_ms=interval_ms,
-        phase_ms=phase(policy.phase_seed, agent_id, interval_ms) if interval_ms else 0,
+        interval_ms=parse_duration_ms(policy.every),
         hours=policy.active_hours.hours(policy.user_timezone) if policy.active_hours else None,
         max_lineage_depth=policy.max_lineage_depth,
         lineage_spacing_ms=policy.lineage_spacing_ms,
-        all_cap=config.caps.max_running,
+        all_cap=caps.max_running,
         pool_cap=pool.max_running,
-        overdue_ms=config.caps.overdue_ms,
-        release_per_s=config.caps.release_per_s,
+        overdue_ms=caps.overdue_ms,
+        release_per_s=caps.release_per_s,
     )

@@ -42,6 +42,7 @@ class Keys:
         self.inbox = {name: f"{prefix}:{{inbox}}:{name}" for name in INBOX_NAMES}
         self.layout = f"{prefix}:{{inbox}}:layout"
         self.presence_channel = f"{prefix}:presence:"
+        self.slot = lru_cache(maxsize=4_096)(self._slot)
         self.agent = lru_cache(maxsize=4_096)(self._agent)
         self.pool = lru_cache(maxsize=4_096)(self._pool)
 
@@ -53,7 +54,7 @@ class Keys:
     def slot_of(self, agent_id: str) -> int:
         return slot_of(agent_id, self.slots)
 
-    def slot(self, slot: int) -> dict[str, str]:
+    def _slot(self, slot: int) -> dict[str, str]:
         """Keys of a slot that no pool owns: which agent lives in which pool, and which pools there are."""
         return {name: f"{self.prefix}:{{s{slot:02d}}}:{name}" for name in SLOT_NAMES}
 
