@@ -16,7 +16,8 @@ from dispatcher.store.sweeping import Absent, Sweeping
 from workers.loop import Loop
 
 log = logging.getLogger(__name__)
-FULL_SWEEP_S = 0.4  # well below the gap after which a slot counts as unswept
+# Every slot is swept, due or not, well within the second after which it counts as unswept; by one worker, however many there are.
+FULL_SWEEP_S, FRESH_MS = 0.4, 200
 WATCH_S = 0.25
 SHORTEST_WAIT_S = 0.005
 
@@ -38,10 +39,11 @@ class Sweeper(Loop):
     def run_once(self) -> float:
         """One look. Returns the seconds until the next: the interval, or less when an entry is due before."""
         now = time.monotonic()
-        looked = self._sweeping.look()
-        slots = looked.due
-        if now >= self._full_at:
-            slots, self._full_at = self._sweeping.slots, now + FULL_SWEEP_S
+        full = now >= self._full_at
+        looked = self._sweeping.look(FRESH_MS if full else 0)
+        slots = [*looked.due, *(slot for slot in looked.unswept if slot not in looked.due)]
+        if full:
+            self._full_at = now + FULL_SWEEP_S
         if slots:
             swept = self._sweeping.sweep(slots, self._config.sweep.batch, self._backlog() if looked.due else set())
             self._ringer.ring_all(swept.ring)

@@ -25,10 +25,14 @@ class Absent(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """One look at the due index: slots where something is due, and ms until the next entry (None if there is none)."""
+    """One look at the due index: slots where something is due, and ms until the next entry (None if there is none).
+
+    `unswept`: slots that nobody swept lately, where that was asked for.
+    """
 
     due: list[tuple[int, str]]
     next_ms: int | None
+    unswept: list[tuple[int, str]]
 
 
 class Swept(NamedTuple):
@@ -48,6 +52,7 @@ class Sweeping:
         # Asked ten times a second by every worker, the same each time: packed once.
         keys = [store.keys.pool(slot, pool) for slot, pool in self._slots]
         self._look = [packed("TIME"), *(packed("ZRANGE", of["look"], 0, 0, "WITHSCORES") for of in keys)]
+        self._swept = [packed("HGET", of["clock"], "swept") for of in keys]
         self._leases = [packed("EXISTS", of["leases"]) for of in keys]
 
     def _asked(self, commands: Sequence[bytes]) -> list[Any]:
@@ -61,14 +66,17 @@ class Sweeping:
     def slots(self) -> list[tuple[int, str]]:
         return self._slots
 
-    def look(self) -> Looked:
-        """One pipeline of reads over every slot."""
+    def look(self, fresh_ms: int = 0) -> Looked:
+        """One pipeline of reads over every slot. Other than 0, `fresh_ms` asks as well which slots were swept by nobody for so long."""
+        count = len(self._slots)
         with unavailable("look at the due index"):
-            (seconds, micros), *firsts = self._asked(self._look)
+            (seconds, micros), *replies = self._asked(self._look + self._swept if fresh_ms else self._look)
         now_ms = int(seconds) * 1000 + int(micros) // 1000
-        entries = [(int(first[1]) - now_ms, where) for first, where in zip(firsts, self._slots, strict=True) if first]
+        entries = [(int(first[1]) - now_ms, where) for first, where in zip(replies[:count], self._slots, strict=True) if first]
         waiting = [ms for ms, _ in entries if ms > 0]
-        return Looked([where for ms, where in entries if ms <= 0], min(waiting, default=None))
+        # Slot time may be ahead of the server's clock; then nobody can tell, and the slot counts as unswept.
+        unswept = [where for at, where in zip(replies[count:], self._slots, strict=False) if not 0 <= now_ms - int(at or 0) < fresh_ms]
+        return Looked([where for ms, where in entries if ms <= 0], min(waiting, default=None), unswept)
 
     def sweep(self, slots: Sequence[tuple[int, str]], limit: int, backlog: Container[tuple[int, str]]) -> Swept:
         """Marks what is due in these slots as rung, `limit` agents of each at most."""
