@@ -53,18 +53,18 @@ def highest(attempt: Callable[[float], Step]) -> tuple[float, str, list[Step]]:
     The bound is "late", or "sender" when this process could not send as fast and the limit lies higher.
     """
     steps: list[Step] = []
-    rate, good, bad, left = FIRST_RATE, 0.0, 0.0, FINER
+    rate, good, bad, left, proved = FIRST_RATE, 0.0, 0.0, FINER, 0.0
     while True:
         step = attempt(rate)
         steps.append(step)
         if step.p99_ms > LATE_MS:
             bad = rate
         elif step.sent < rate * SENT:
-            return max(good, step.sent), "sender", steps
+            return max(proved, step.sent), "sender", steps
         else:
-            good = rate
+            good, proved = rate, min(rate, step.sent)
         if bad and not (good and left):
-            return good, "late", steps
+            return proved, "late", steps
         left -= bool(bad)
         rate = (good * bad) ** 0.5 if bad else rate * STEP
 
