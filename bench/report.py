@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import targets
 from bench.plots import bars, curves, number, shares
-from bench.racing import middle
+from bench.racing import SLOW_S, middle
 
 VERDICTS = {True: "reached", False: "**not reached**", None: "not measured"}
 WORDS = {
@@ -62,6 +62,8 @@ def page(found: dict[str, Any]) -> str:
         f"`{found['command']}`, {found['seconds']:.0f} s on {found['processors']} processors.",
         f"Load average {found['load_before']:.1f} before it, {load} at its end.",
         "Contestants take turns; each figure is the median of its rounds, with the lowest and highest. Ratios say more than figures.",
+        f"Who takes {SLOW_S:.0f} s for a workload, or in W1 a heartbeat for each completion, does it once;",
+        "rounds and parts that there was no time for are left out.",
     ]
     if found["load_before"] > 1:
         lines += ["", "**Other work ran on this machine: compare within a table only.**"]
