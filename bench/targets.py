@@ -117,8 +117,9 @@ def band(found: Found) -> tuple[float, float]:
 
 
 def off_the_middle(found: Found) -> float | None:
-    """W7: the largest distance of a cost from their median, in % of it. None unless there are two sizes."""
-    if len(found.get("w7", [])) < 2:
+    """W7: the largest distance of a cost from their median, in % of it. None unless both the backlog and the agents grew."""
+    parts = found.get("w7", [])
+    if any(len({part[what] for part in parts}) < 2 for what in ("backlog", "agents")):
         return None
     values = [value for values in costs(found).values() for value in values]
     return max(abs(value / median(values) - 1) for value in values) * 100

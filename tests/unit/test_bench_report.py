@@ -50,8 +50,8 @@ GOOD: dict[str, Any] = {
     ],
     "w6": [{"agents": 10, "workers": 1, "seconds": 5.0, "per_second": 100.0, "bound": "late", "steps": []}],
     "w7": [
-        {"backlog": backlog, "agents": 10, "first": {"router_us": 100.0, "server_us": 100.0}, "last": {"router_us": us, "server_us": 100.0}}
-        for backlog, us in ((1_000, 100.0), (100_000, 130.0))
+        {"backlog": size, "agents": size, "first": {"router_us": 100.0, "server_us": 100.0}, "last": {"router_us": us, "server_us": 100.0}}
+        for size, us in ((1_000, 100.0), (100_000, 130.0))
     ],
 }
 
@@ -113,6 +113,8 @@ def test_what_was_not_measured_is_not_reached_either() -> None:
     bare = {name: GOOD[name] for name in ("command", "processors", "load_before", "load_average", "seconds")}
     assert {line.reached for line in lines(bare)} == {None}
     assert "not measured" in page(bare)
+    grown = changed("w7", 1, "agents", to=1_000)  # no time was left for many agents
+    assert [line.reached for line in lines(grown) if line.what.startswith("W7")] == [None]
     failed = changed("races", "rounds", "w2", "wake", to=[{"complete": True, "per_second": 900.0}, {"complete": False, "error": "no"}])
     assert [line.reached for line in lines(failed) if line.what.startswith("W2")] == [None]
 
