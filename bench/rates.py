@@ -96,7 +96,7 @@ def routing(ground: Ground) -> dict[str, float]:
     `rung`: of agents that nobody woke before, so that each gets its doorbell, published as a router does it.
     """
     store, config = ground.store, use_config(ground.env["WAKE_CONFIG"])
-    router, ringing = Router(store, config, Silent()), Router(store, config, Doorbell(dispatcher_app, config))
+    router, ringing = Router(store, config, Silent()), Router(store, config, Doorbell(dispatcher_app, store, config))
     routed, of_cpu = drained(ground, router)
     fresh = f"n{time.time_ns()}"
     store.inbox.submit_all([completion(f"{fresh}x{number % AGENTS}") for number in range(CALLS)])
