@@ -23,7 +23,7 @@ from bench.standing import w4, w5
 
 RESULTS = Path(__file__).parent / "results"
 ALL = ("rates", *RACES, "w4", "w5", "w6", "w7")
-RACES_S, LIMIT_S = 480.0, 780.0  # no round of a race, no further workload begins after so long
+RACES_S, LIMIT_S = 420.0, 780.0  # no round of a race, no further workload begins after so long
 
 
 def main() -> None:
@@ -76,7 +76,7 @@ def ranges(long: bool) -> dict[str, list[Any]]:
     return {
         "w4": [lambda: w4(20 if long else 8)],
         "w5": [lambda agents=agents, idle_s=idle_s: w5(agents, idle_s) for agents, idle_s in idle],
-        "w6": [lambda agents=agents, workers=workers: w6(agents, workers) for agents, workers in fleets],
+        "w6": [lambda agents=agents, workers=workers: w6(agents, workers, 20.0 if long else 5.0) for agents, workers in fleets],
         "w7": [lambda backlog=backlog, agents=agents: w7(backlog, agents) for backlog, agents in (grown if long else small)],
     }
 

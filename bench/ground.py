@@ -61,6 +61,7 @@ class Ground:
             WAKE_CONFIG=str(config),
             BENCH_URL=self.server.url,
             BENCH_BROKER=kombu_url(self.server.url),
+            RQ_REDIS_URL=self.server.url,
             **{NOTES: str(self.notes.path), TURN_S: str(turn_s)},
         )
         self.store: Store = open_store(load(config, {}), self.server.url)
@@ -83,18 +84,16 @@ class Ground:
         self.server.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def start(self, words: list[str], python: str = sys.executable) -> subprocess.Popen[bytes]:
-        """`python -m words` in a process group of its own; what it says lies in the folder."""
+    def start(self, words: list[str]) -> subprocess.Popen[bytes]:
+        """`python -m words`, as `run`."""
+        return self.run([sys.executable, "-m", *words])
+
+    def run(self, words: list[str]) -> subprocess.Popen[bytes]:
+        """A command in a process group of its own; what it says lies in the folder."""
         log = self.folder / f"{len(self.processes)}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [python, "-m", *words],
-                env=self.env,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
+                words, env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
             )
         self.processes.append(process)
         return process
@@ -111,14 +110,13 @@ class Ground:
 
     def start_peer(self, peer: Peer) -> None:
         if peer.work:
-            self.start(list(peer.work), peer.python)
+            self.run(peer.worker())
         else:
             self.start_wake()
 
     def submit(self, peer: Peer, **asked: Any) -> Submitted:
         """In a process of its own, after one completion went through as a warm-up."""
-        words = [peer.python, "-m", f"bench.peers.{peer.module}", "submit", json.dumps(asked)]
-        done = subprocess.run(words, env=self.env, cwd=self.folder, capture_output=True, timeout=600, check=False)
+        done = subprocess.run(peer.submitter(asked), env=self.env, cwd=self.folder, capture_output=True, timeout=600, check=False)
         if done.returncode:
             raise RuntimeError(f"{peer.name}: {done.stderr.decode(errors='replace')[-500:]}")
         return Submitted(**json.loads(done.stdout.splitlines()[-1]))

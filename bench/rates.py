@@ -1,4 +1,4 @@
-"""What one process does in a second: `.delay()` and `batch()` against Celery's publish, routing against the bare steps."""
+"""One process, per second: `.delay()` and `batch()` against Celery's publish, routing against Celery's tasks and the bare steps."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from typing import Any
 
 from celery import Celery
 
-from bench.ground import Ground
+from bench.ground import Ground, cpu_s
+from bench.peers.environments import CELERY_PLAIN
+from dispatcher.app import app as dispatcher_app
 from dispatcher.app import use_config
+from dispatcher.doorbell import Doorbell
 from dispatcher.routing import Router
 from dispatcher.store.connect import kombu_url
-from dispatcher.store.inbox import Claimed
+from dispatcher.store.inbox import Claimed, Submission
 from dispatcher.store.scripts import scripts
 from dispatcher.store.wire import Wire
 from dispatcher.submit import completion_of, submission_of
 
 CALLS, PAGE, AGENTS = 2_000, 500, 1_000
+WARM = 50
 
 
 class Silent:
@@ -42,7 +46,7 @@ def rates(rounds: int) -> dict[str, list[float]]:
         plain.conf.task_ignore_result = True
         found: dict[str, list[float]] = {}
         for _ in range(rounds):
-            for name, value in one_round(ground, plain).items():
+            for name, value in (one_round(ground, plain) | celery_tasks()).items():
                 found.setdefault(name, []).append(value)
         return found
 
@@ -65,22 +69,56 @@ def one_round(ground: Ground, plain: Celery) -> dict[str, float]:
     return {"celery": per_second(celery), "delay": per_second(delay), "batch": per_second(gathered)} | routing(ground)
 
 
+def celery_tasks() -> dict[str, float]:
+    """Tasks that do nothing, by plain Celery: in a second of the wall, and of the worker's own CPU."""
+    with Ground() as ground:
+        worker, client = ground.run(CELERY_PLAIN.worker()), ground.store.client
+        app = Celery("plain", broker=kombu_url(ground.server.url), set_as_current=False)
+        app.conf.task_ignore_result = True
+
+        def run(count: int) -> None:
+            for _ in range(count):
+                app.send_task("plain.nothing")
+            # Acknowledged late: what runs is still among the unacknowledged.
+            ground.until(lambda: not client.llen("celery") and not client.hlen("unacked"), f"{count} tasks are done")
+
+        run(WARM)
+        cpu, started = cpu_s(worker.pid), time.perf_counter()
+        run(CALLS)
+        took_s, used_s = time.perf_counter() - started, cpu_s(worker.pid) - cpu
+        app.close()
+        return {"celery_tasks": CALLS / took_s, "celery_tasks_per_cpu_s": CALLS / used_s}
+
+
 def routing(ground: Ground) -> dict[str, float]:
-    """Routed in a second of the wall and of the router's own CPU; and the same deposits and acknowledgements packed beforehand."""
-    store = ground.store
-    router = Router(store, use_config(ground.env["WAKE_CONFIG"]), Silent())
-    count = store.ledger.inbox_depth()
-    cpu = time.process_time()
-    routed = per_second(router.drain_inbox, count)
-    of_cpu = count / (time.process_time() - cpu)
-    return {"routed": routed, "routed_per_cpu_s": of_cpu, "bare": bare(ground, router)}
+    """Routed in a second of the wall and of the router's own CPU; and the same deposits and acknowledgements packed beforehand.
+
+    `rung`: of agents that nobody woke before, so that each gets its doorbell, published as a router does it.
+    """
+    store, config = ground.store, use_config(ground.env["WAKE_CONFIG"])
+    router, ringing = Router(store, config, Silent()), Router(store, config, Doorbell(dispatcher_app, store, config))
+    routed, of_cpu = drained(ground, router)
+    fresh = f"n{time.time_ns()}"
+    store.inbox.submit_all([completion(f"{fresh}x{number % AGENTS}") for number in range(CALLS)])
+    _, rung_of_cpu = drained(ground, ringing)
+    return {"routed": routed, "routed_per_cpu_s": of_cpu, "rung_per_cpu_s": rung_of_cpu, "bare": bare(ground, router)}
+
+
+def drained(ground: Ground, router: Router) -> tuple[float, float]:
+    """Completions that are routed in a second of the wall, and of this process's CPU."""
+    count, cpu, started = ground.store.ledger.inbox_depth(), time.process_time(), time.perf_counter()
+    router.drain_inbox()
+    return count / (time.perf_counter() - started), count / (time.process_time() - cpu)
+
+
+def completion(agent: str) -> Submission:
+    return submission_of(completion_of({"session_key": f"agent:{agent}:main", "exit_code": 1}))
 
 
 def bare(ground: Ground, router: Router) -> float:
     """Completions a second when a client does nothing but send the packed steps and read the replies."""
     store, wire = ground.store, Wire(ground.store.client)
-    words = [completion_of({"session_key": f"agent:a{number % AGENTS}:main", "exit_code": 1}) for number in range(CALLS)]
-    store.inbox.submit_all([submission_of(one) for one in words])
+    store.inbox.submit_all([completion(f"a{number % AGENTS}") for number in range(CALLS)])
     pages: list[Claimed] = []
     while (claimed := store.inbox.claim(router.consumer, PAGE)).entries:
         pages.append(claimed)

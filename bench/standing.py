@@ -63,12 +63,13 @@ def w5(agents: int, idle_s: float) -> dict[str, Any]:
     """Agents with a pending tick in some hours: bytes of the server for each; worker and server while nothing happens."""
     with Ground(defaults='every = "12h"') as ground:
         store = ground.store
-        before = int(store.client.info("memory")["used_memory"])
         now_ms = store.ledger.now_ms()
         config = load(Path(ground.env["WAKE_CONFIG"]), {})
         # As their own cadence would have it, so that the worker finds nothing to set; none of them comes due meanwhile.
         cadence = [(f"agent{number}", rules_of(config, f"agent{number}").cadence) for number in range(agents)]
         ticks = [TickChange(agent, None, Tick(now_ms + TICK_MS + place, of)) for place, (agent, of) in enumerate(cadence)]
+        store.cadences.change_all("agents", [TickChange("warm", None, Tick(now_ms + TICK_MS, cadence[0][1]))])  # scripts, not agents
+        before = int(store.client.info("memory")["used_memory"])
         replies = store.cadences.change_all("agents", ticks)
         size = (int(store.client.info("memory")["used_memory"]) - before) / agents
         started = time.monotonic()

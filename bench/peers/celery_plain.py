@@ -18,5 +18,10 @@ def turn(agent: str, name: str) -> None:
     heartbeat(agent, [name])
 
 
+@app.task(name="plain.nothing")
+def nothing() -> None:
+    """What a task costs its worker before it does anything."""
+
+
 if __name__ == "__main__":
     submitting.run(turn.delay)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 PLACE = ROOT / ".bench"
@@ -17,17 +20,43 @@ QUIET = ("--loglevel", "ERROR", "--without-gossip", "--without-mingle")
 
 @dataclass(frozen=True)
 class Peer:
-    """`packages`: pip requirements of its own environment; none: ours. `work`: the words after `python -m` that start its worker."""
+    """`packages`: what its own environment holds, for pip, or with `node` for npm; none: ours.
+
+    `work`: the words that start its worker, after `python -m` or `node`.
+    """
 
     name: str
     module: str
     work: tuple[str, ...]
     packages: tuple[str, ...] = ()
     coalesces: bool = True  # many completions, one heartbeat; else W1 takes a heartbeat for each
+    node: bool = False
+
+    @property
+    def folder(self) -> Path:
+        return PLACE / self.name
 
     @property
     def python(self) -> str:
-        return str(PLACE / self.name / "bin" / "python") if self.packages else sys.executable
+        return str(self.folder / "bin" / "python") if self.packages else sys.executable
+
+    def worker(self) -> list[str]:
+        """The command that runs what is submitted."""
+        return self._run(*self.work)
+
+    def submitter(self, asked: dict[str, Any]) -> list[str]:
+        """The command that submits what is asked, as `submitting.run` has it."""
+        return self._run(self.module if self.node else f"bench.peers.{self.module}", "submit", json.dumps(asked))
+
+    def _run(self, *words: str) -> list[str]:
+        return ["node", *words] if self.node else [self.python, "-m", *words]
+
+    def installs(self) -> list[list[str]]:
+        """The commands that make its environment."""
+        if self.node:
+            return [["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", str(self.folder), *self.packages]]
+        pip = [self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *self.packages]
+        return [[sys.executable, "-m", "venv", str(self.folder)], pip]
 
 
 def celery_app(module: str) -> tuple[str, ...]:
@@ -36,6 +65,7 @@ def celery_app(module: str) -> tuple[str, ...]:
 
 WAKE = Peer("wake", "wake", ())
 CELERY_PLAIN = Peer("celery", "celery_plain", celery_app("celery_plain"), coalesces=False)
+BULLMQ = str(Path(__file__).with_name("bullmq_list.js"))
 PEERS = (
     WAKE,
     CELERY_PLAIN,
@@ -48,6 +78,8 @@ PEERS = (
         ("dramatiq[redis]>=2,<3",),
         coalesces=False,
     ),
+    Peer("rq", "rq_plain", ("rq.cli", "worker-pool", "--num-workers", str(SLOTS), "--quiet"), ("rq>=2.3,<3",), coalesces=False),
+    Peer("bullmq", BULLMQ, (BULLMQ, "work"), ("bullmq@^6", "ioredis@^5"), node=True),
 )
 
 
@@ -55,14 +87,15 @@ def missing(peer: Peer) -> str | None:
     """Installs what the peer needs, once. Why it cannot be had, or None."""
     if not peer.packages:
         return None
-    folder = PLACE / peer.name
-    ready = folder / ".ready"
+    if peer.node and (absent := [tool for tool in ("node", "npm") if not shutil.which(tool)]):
+        return f"this machine has no {' and no '.join(absent)}"
+    ready = peer.folder / ".ready"
     if ready.exists() and ready.read_text() == " ".join(peer.packages):
         return None
+    peer.folder.mkdir(parents=True, exist_ok=True)
     try:
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, capture_output=True, timeout=INSTALL_S)
-        words = [peer.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *peer.packages]
-        subprocess.run(words, check=True, capture_output=True, timeout=INSTALL_S)
+        for words in peer.installs():
+            subprocess.run(words, check=True, capture_output=True, timeout=INSTALL_S)
     except (subprocess.SubprocessError, OSError) as error:
         said = getattr(error, "stderr", b"") or b""
         return f"not installed: {said.decode(errors='replace').strip().splitlines()[-1:] or error}"
@@ -71,6 +104,7 @@ def missing(peer: Peer) -> str | None:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Of every process: ours without what another configuration left there."""
+    """Of every process: ours without what another configuration left there; a script of Node finds its peer's packages."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("WAKE_", "CELERY_", "BENCH_"))}
-    return kept | {"PYTHONPATH": str(ROOT)} | more
+    modules = os.pathsep.join(str(peer.folder / "node_modules") for peer in PEERS if peer.node)
+    return kept | {"PYTHONPATH": str(ROOT), "NODE_PATH": modules} | more
