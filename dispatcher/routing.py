@@ -33,7 +33,7 @@ from dispatcher.tokens import REMEDY, Keyring, authorize
 
 log = logging.getLogger(__name__)
 MAX_STORED_OUTPUT_BYTES = 16 * 1024
-REMEMBERED = 8_192  # keys whose owner is not looked for again
+REMEMBERED = 65_536  # keys whose owner is not looked for again
 Owned = tuple[InboxEntry, Reported, Address, Via]
 
 

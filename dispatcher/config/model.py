@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import Field, PrivateAttr
@@ -49,22 +50,23 @@ class Config(Section):
 
     _source: Path | None = PrivateAttr(None)
     _base_dir: Path = PrivateAttr(default_factory=Path.cwd)
-    _policies: dict[tuple[str, ...], AgentPolicy] = PrivateAttr(default_factory=dict)
-    _named: frozenset[str] | None = PrivateAttr(None)
-    _wild: tuple[str, ...] | None = PrivateAttr(None)
-    _owners: tuple[dict[str, str], tuple[str, ...]] | None = PrivateAttr(None)
-    _rules: dict[str, Rules] = PrivateAttr(default_factory=dict)
-    _shared_rules: dict[tuple[int, str], Rules] = PrivateAttr(default_factory=dict)
 
-    @property
+    # Computed once. Not private attributes: pydantic looks those up by a detour, and these are asked for several times by each completion.
+
+    @cached_property
     def rules_known(self) -> dict[str, Rules]:
         """What `rules_of` computed of this configuration lately."""
-        return self._rules
+        return {}
 
-    @property
+    @cached_property
     def rules_shared(self) -> dict[tuple[int, str], Rules]:
         """What `rules_of` computed for all agents of one policy object and one pool."""
-        return self._shared_rules
+        return {}
+
+    @cached_property
+    def policies_known(self) -> dict[tuple[str, ...], AgentPolicy]:
+        """What `agent` made of these layers."""
+        return {}
 
     @property
     def source(self) -> Path | None:
@@ -106,7 +108,7 @@ class Config(Section):
         Each layer replaces only the keys that it names. A runner comes with absolute paths. Raises InvalidAddress.
         """
         layers = tuple(self._layers(fold(agent_id)))
-        known = self._policies.get(layers)  # agents of the same layers share one: there may be very many
+        known = self.policies_known.get(layers)  # agents of the same layers share one: there may be very many
         if known is None:
             policy = self.defaults
             for layer in layers:
@@ -115,7 +117,7 @@ class Config(Section):
             placed = {
                 name: runner.placed(self._base_dir) for name in ("runner", "precheck") if (runner := getattr(policy, name)) is not None
             }
-            known = self._policies[layers] = policy.model_copy(update=placed)
+            known = self.policies_known[layers] = policy.model_copy(update=placed)
         return known
 
     def knows(self, agent_id: str) -> bool:
@@ -127,27 +129,33 @@ class Config(Section):
         if not valid_agent_id(agent_id):
             return False
         agent_id = agent_id.lower()
-        return self.routing.unknown_agents == "accept" or agent_id in self.known_ids() or bool(matching(self._patterns(), agent_id))
+        return self.routing.unknown_agents == "accept" or agent_id in self.known_ids() or bool(matching(self.patterns, agent_id))
 
     def known_ids(self) -> frozenset[str]:
         """Every agent that the file names by its exact id."""
-        if self._named is None:
-            named = {selector for selector in self._selectors() if not is_pattern(selector)}
-            named |= set(self.routing.bindings.values())
-            if self.routing.default_agent is not None:
-                named.add(self.routing.default_agent)
-            self._named = frozenset(named)
-        return self._named
+        return self.named
+
+    @cached_property
+    def named(self) -> frozenset[str]:
+        """As `known_ids`."""
+        named = {selector for selector in self._selectors() if not is_pattern(selector)}
+        named |= set(self.routing.bindings.values())
+        if self.routing.default_agent is not None:
+            named.add(self.routing.default_agent)
+        return frozenset(named)
 
     def pool_of(self, agent_id: str) -> str:
         """The pool of an agent: the one that names its exact id, else the most specific pattern, else `agents`. Raises InvalidAddress."""
         agent_id = fold(agent_id)
-        if self._owners is None:
-            owners = {selector: name for name, pool in self.pools.items() for selector in pool.agents}
-            self._owners = owners, tuple(selector for selector in owners if is_pattern(selector))
-        owners, wild = self._owners
-        patterns = matching(wild, agent_id)
+        owners, wild = self.pool_owners
+        patterns = matching(wild, agent_id) if wild else []
         return owners.get(agent_id) or (owners[patterns[-1]] if patterns else DEFAULT_POOL)
+
+    @cached_property
+    def pool_owners(self) -> tuple[dict[str, str], tuple[str, ...]]:
+        """The pool of each selector in a pool's `agents`; and those that are patterns."""
+        owners = {selector: name for name, pool in self.pools.items() for selector in pool.agents}
+        return owners, tuple(selector for selector in owners if is_pattern(selector))
 
     def pool(self, name: str) -> PoolSettings:
         """The settings of a pool. A name that the file does not have is a pool of one agent: one queue, one heartbeat at a time."""
@@ -164,14 +172,15 @@ class Config(Section):
         self._source, self._base_dir = source, base_dir
         return self
 
-    def _patterns(self) -> tuple[str, ...]:
-        if self._wild is None:
-            self._wild = tuple(selector for selector in self.agents if is_pattern(selector))
-        return self._wild
+    @cached_property
+    def patterns(self) -> tuple[str, ...]:
+        """Those in [agents]."""
+        return tuple(selector for selector in self.agents if is_pattern(selector))
 
     def _layers(self, agent_id: str) -> Iterator[str]:
         """The tables of [agents] that say something of this agent, the last one wins."""
-        yield from matching(self._patterns(), agent_id)
+        if self.patterns:
+            yield from matching(self.patterns, agent_id)
         if agent_id in self.agents:
             yield agent_id
 

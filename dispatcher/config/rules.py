@@ -11,7 +11,7 @@ from dispatcher.core.durations import parse_duration_ms
 from dispatcher.core.rules import Rules
 from dispatcher.core.schedule import phase
 
-REMEMBERED = 8_192  # agents; there may be very many, and few of them are busy
+REMEMBERED = 65_536  # agents; there may be very many, and few of them are busy
 
 
 def rules_of(config: Config, agent_id: str) -> Rules:
@@ -29,8 +29,10 @@ def _rules(config: Config, agent_id: str) -> Rules:
     shared = config.rules_shared.get((id(policy), pool))  # the configuration keeps its policies, so no other object gets this id
     if shared is None:
         shared = config.rules_shared[id(policy), pool] = _shared(policy, config.pool(pool), config.caps)
-    phase_ms = phase(policy.phase_seed, agent_id, shared.interval_ms) if shared.interval_ms else 0
-    return replace(shared, enabled=shared.enabled and config.knows(agent_id), phase_ms=phase_ms)
+    enabled = shared.enabled and config.knows(agent_id)
+    if enabled == shared.enabled and not shared.interval_ms:
+        return shared
+    return replace(shared, enabled=enabled, phase_ms=phase(policy.phase_seed, agent_id, shared.interval_ms) if shared.interval_ms else 0)
 
 
 def _shared(policy: AgentPolicy, pool: PoolSettings, caps: CapsSettings) -> Rules:

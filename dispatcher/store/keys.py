@@ -5,6 +5,7 @@ Key names carry the pool, so that a server user can be limited to it. `lua/READM
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from dispatcher.names import slot_of
@@ -28,9 +29,29 @@ AGENT_NAMES = (
     "dead",
     "handoffs",
 )
+_OF_AGENT = frozenset(AGENT_NAMES)
 CAP_NAMES = ("pool_running", "line", "asked", "bucket")
 INBOX_NAMES = ("stream", "seen", "order", "counters", "announced", "dead", "pins", "bindings", "caused", "reload", "reloads", "acts")
 DERIVE = ("due", "look", "bell", "leases", "ticks", "lease", "state", *LANES, "parked", "blocks")
+
+
+class AgentKeys(Mapping[str, str]):
+    """Keys of one agent by name, each made when it is asked for: of thirty, a call by name wants one, and a step's are packed together."""
+
+    __slots__ = ("agent_id", "shared", "where")
+
+    def __init__(self, shared: Mapping[str, str], where: str, agent_id: str) -> None:
+        self.shared, self.where, self.agent_id = shared, where, agent_id
+
+    def __getitem__(self, name: str) -> str:
+        return f"{self.where}:{self.agent_id}:{name}" if name in _OF_AGENT else self.shared[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.shared
+        yield from AGENT_NAMES
+
+    def __len__(self) -> int:
+        return len(self.shared) + len(AGENT_NAMES)
 
 
 class Keys:
@@ -43,7 +64,6 @@ class Keys:
         self.layout = f"{prefix}:{{inbox}}:layout"
         self.presence_channel = f"{prefix}:presence:"
         self.slot = lru_cache(maxsize=4_096)(self._slot)
-        self.agent = lru_cache(maxsize=4_096)(self._agent)
         self.pool = lru_cache(maxsize=4_096)(self._pool)
 
     def caps(self, pool: str) -> dict[str, str]:
@@ -62,7 +82,7 @@ class Keys:
         base = f"{self.prefix}:{{s{slot:02d}}}:{pool}"
         return self.slot(slot) | {name: f"{base}:{name}" for name in POOL_NAMES}
 
-    def _agent(self, pool: str, agent_id: str) -> dict[str, str]:
+    def agent(self, pool: str, agent_id: str) -> AgentKeys:
+        """Keys of an agent, with those of its slot and pool."""
         slot = self.slot_of(agent_id)
-        base = f"{self.prefix}:{{s{slot:02d}}}:{pool}:{agent_id}"
-        return self.pool(slot, pool) | {name: f"{base}:{name}" for name in AGENT_NAMES}
+        return AgentKeys(self.pool(slot, pool), f"{self.prefix}:{{s{slot:02d}}}:{pool}", agent_id)

@@ -243,7 +243,7 @@ class Mailbox:
     def move(self, agent_id: str, pool: str, to: str, configured: str) -> str:
         """Moves an agent with everything it has; MOVED, ALREADY, LEASE_HELD (refused while it runs) or CHANGED."""
         source, target = self._keys.agent(pool, agent_id), self._keys.agent(to, agent_id)
-        keys = {f"from_{n}": k for n, k in source.items()} | {f"to_{n}": k for n, k in target.items()} | source
+        keys = {f"from_{n}": k for n, k in source.items()} | {f"to_{n}": k for n, k in target.items()} | dict(source)
         with unavailable(f"move agent={agent_id} to pool={to}"):
             return self._caller.call("move", keys, now=self.now_ms, agent=agent_id, pool=pool, to=to, configured=configured).status
 

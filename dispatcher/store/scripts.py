@@ -17,12 +17,13 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from dispatcher.core.errors import ScriptContractError
 from dispatcher.store.connect import cannot_serve
-from dispatcher.store.keys import AGENT_NAMES, DERIVE, POOL_NAMES
+from dispatcher.store.keys import AGENT_NAMES, DERIVE, POOL_NAMES, AgentKeys
 from dispatcher.store.wire import Posted, Wire, bulk
 
 _MOVE = (*POOL_NAMES, *AGENT_NAMES)
 _GROUPS = {"@derive": DERIVE, "@from": tuple(f"from_{name}" for name in _MOVE), "@to": tuple(f"to_{name}" for name in _MOVE)}
 Argument = str | int | float
+GAP = "\0"  # stands in no key: names are checked where they come in
 HEADS = 1_024  # packed keys that are remembered for each step; about 1 KB each
 FAILED = "FAILED"  # no step says it: the status of a call that the server refused for a fault of its own data
 
@@ -51,6 +52,7 @@ class Script:
         self.source = "\n".join([shebang, prelude, *parts, body])
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
         self._head = lru_cache(maxsize=HEADS)(self._packed_head)
+        self._shapes: dict[tuple[str, str], bytes] = {}
 
     @property
     def commands(self) -> frozenset[str]:
@@ -70,13 +72,25 @@ class Script:
     def packed(self, keys: Mapping[str, str], args: Mapping[str, Argument]) -> bytes:
         """The call as it is sent. Raises ScriptContractError for a name that is missing, or that the header does not declare."""
         try:
-            head = self._head(tuple(map(keys.__getitem__, self.keys)))
+            head = self._agent_head(keys) if isinstance(keys, AgentKeys) else self._head(tuple(map(keys.__getitem__, self.keys)))
             words = [_bytes(args[name]) for name in self.args]
         except KeyError as error:
             raise ScriptContractError(f"{self.name}: {error} is declared in its header but was not given") from None
         if len(args) != len(self.args):
             raise ScriptContractError(f"{self.name}: {sorted(set(args) - set(self.args))} is not declared in its header")
         return head + bulk(words)
+
+    def _agent_head(self, keys: AgentKeys) -> bytes:
+        """All agents of a slot and pool whose ids are of one length share a head with a gap: there may be a million of them."""
+        gap = GAP * len(keys.agent_id)
+        shape = keys.where, gap
+        head = self._shapes.get(shape)
+        if head is None:
+            if len(self._shapes) >= HEADS:
+                self._shapes.clear()
+            like = AgentKeys(keys.shared, keys.where, gap)
+            head = self._shapes[shape] = self._packed_head(tuple(map(like.__getitem__, self.keys)))
+        return head.replace(gap.encode(), keys.agent_id.encode())
 
     def _packed_head(self, keys: tuple[str, ...]) -> bytes:
         word = b"EVALSHA_RO" if self.read_only else b"EVALSHA"  # so that a user may call it who may only read

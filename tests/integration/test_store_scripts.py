@@ -163,7 +163,7 @@ def test_all_keys_of_a_step_share_one_hash_tag(name: str) -> None:
     """On a cluster they lie on one node, and an agent's due entry can never disagree with its mailbox."""
     agent = ALL_KEYS.agent(POOL, AGENT)
     moved = {f"{side}_{n}": key for side, pool in (("from", POOL), ("to", "solo")) for n, key in ALL_KEYS.agent(pool, AGENT).items()}
-    sources = [ALL_KEYS.inbox, ALL_KEYS.caps(POOL), agent | moved]
+    sources = [ALL_KEYS.inbox, ALL_KEYS.caps(POOL), {**agent, **moved}]
     wanted = set(scripts()[name].keys)
     (source,) = [s for s in sources if wanted <= s.keys()]
     tags = {tuple(re.findall(r"\{([^}]*)\}", source[key])) for key in wanted}
@@ -177,3 +177,12 @@ def test_agents_of_one_slot_share_nothing_but_the_slot() -> None:
     shared = set(ALL_KEYS.pool(ALL_KEYS.slot_of(AGENT), POOL).values())
     assert mine & its == shared
     assert all(key.startswith(f"wake:{{s{ALL_KEYS.slot_of(AGENT):02}}}:{POOL}:{AGENT}:") for key in mine - shared)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, step in scripts().items() if set(step.keys) <= set(ALL_KEYS.agent(POOL, AGENT))))
+@pytest.mark.parametrize("agent_id", ["ops", "dev", "a", "0", "x" * 64, "a-b_c-0123"])
+def test_an_agents_keys_are_packed_as_if_they_were_written_out(name: str, agent_id: str) -> None:
+    """They share a head with all ids of the same length; `ops` and `dev` one after the other would show whose it is."""
+    keys, args = ALL_KEYS.agent(POOL, agent_id), dict.fromkeys(scripts()[name].args, "x")
+    assert len(keys) == len(dict(keys))
+    assert scripts()[name].packed(keys, args) == scripts()[name].packed(dict(keys), args)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from dispatcher.store.handoffs import MARK
@@ -142,14 +142,14 @@ class Witness:
         assert balance.balance == 0, f"the books do not balance: {balance}"
         return picture
 
-    def _agents(self, picture: Picture) -> Iterator[tuple[dict[str, str], str]]:
+    def _agents(self, picture: Picture) -> Iterator[tuple[Mapping[str, str], str]]:
         for slot in range(self._keys.slots):
             known = self._keys.slot(slot)
             for agent in picture.hgetall(known["homes"]):
                 for pool in picture.smembers(known["pools"]):
                     yield self._keys.agent(pool, agent), agent
 
-    def _look_at(self, picture: Picture, key: dict[str, str], agent: str, held: Counter[str]) -> None:
+    def _look_at(self, picture: Picture, key: Mapping[str, str], agent: str, held: Counter[str]) -> None:
         batches: defaultdict[str, list[str]] = defaultdict(list)
         for member in picture.zrange(key["frozen"], 0, -1):
             batches[member.split(SEP)[0]].append(member)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from dispatcher.store.keys import LANES, Keys
@@ -52,7 +53,7 @@ def assert_sound(client: Any, keys: Keys) -> None:
 class _Shared:
     """The keys that the agents of one slot and pool share."""
 
-    def __init__(self, client: Any, key: dict[str, str]) -> None:
+    def __init__(self, client: Any, key: Mapping[str, str]) -> None:
         self.now_ms = int(client.hget(key["clock"], "last") or 0)
         self.due = dict(client.zrange(key["due"], 0, -1, withscores=True))
         self.look = dict(client.zrange(key["look"], 0, -1, withscores=True))
@@ -61,7 +62,7 @@ class _Shared:
         self.deads, self.trims = client.smembers(key["deads"]), dict(client.zrange(key["trims"], 0, -1, withscores=True))
 
 
-def _assert_agent(client: Any, agent_id: str, key: dict[str, str], shared: _Shared, *, lives_here: bool) -> None:
+def _assert_agent(client: Any, agent_id: str, key: Mapping[str, str], shared: _Shared, *, lives_here: bool) -> None:
     waiting = [member.split(SEP) for member in client.zrange(key["mailbox"], 0, -1)]
     frozen = [member.split(SEP) for member in client.zrange(key["frozen"], 0, -1)]
     lease = client.hgetall(key["lease"])
@@ -83,7 +84,7 @@ def _assert_agent(client: Any, agent_id: str, key: dict[str, str], shared: _Shar
     _assert_batches(client, key, frozen, lease.get("batch", ""))
 
 
-def _assert_wakes(client: Any, key: dict[str, str], waiting: list[list[str]], frozen: list[list[str]]) -> None:
+def _assert_wakes(client: Any, key: Mapping[str, str], waiting: list[list[str]], frozen: list[list[str]]) -> None:
     """Each wake has its record, its place in a lane or a batch, and a fate that says so."""
     records = set(client.hkeys(key["wakes"]))
     places = [member[2] for member in waiting] + [member[1] for member in frozen]
@@ -100,7 +101,7 @@ def _assert_wakes(client: Any, key: dict[str, str], waiting: list[list[str]], fr
         assert fates[member[4]].startswith("running|"), fates[member[4]]
 
 
-def _assert_batches(client: Any, key: dict[str, str], frozen: list[list[str]], running: str) -> None:
+def _assert_batches(client: Any, key: Mapping[str, str], frozen: list[list[str]], running: str) -> None:
     """Each frozen batch is the running one or parked; a parked one blocks its target, and nothing else does for ever."""
     batches = {batch: json.loads(raw) for batch, raw in client.hgetall(key["batches"]).items()}
     parked = set(client.zrange(key["parked"], 0, -1))
