@@ -69,6 +69,7 @@ class Holding:
         return found[0]
 
     def _put(self, bound: Bound, hold: Hold | None, by: str) -> None:
+        self._store.holds.forget_lapsed()
         if bound.wide:
             self._ringer.ring_all(self._store.holds.put_wide(bound.selector, hold, by))
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -95,11 +95,11 @@ class Viewer:
         self._store = store
 
     def frame(self, asked: Asked) -> Frame:
-        """At most four round trips, and `asked.page` agents in detail."""
+        """At most five round trips, and `asked.page` agents in detail."""
         glance = self._store.glancing.look(asked.pool)
         wanted = _wanted(glance, asked)
         page = wanted[: asked.page]
-        rows = [agent_row(detail, glance.now_ms) for detail in (self._store.glancing.details(page) if page else [])]
+        rows = self._rows(self._store.glancing.details(page) if page else [], glance.now_ms)
         rows += self._named(asked, {row.agent_id for row in rows}, glance.now_ms)
         routers, pools = _served(glance)
         return Frame(
@@ -134,7 +134,11 @@ class Viewer:
         if not valid_agent_id(agent_id) or agent_id in shown:
             return []
         found = self._store.ledger.agent(agent_id)
-        return [agent_row(Detail(found, 0, 0), now_ms)] if found and asked.pool in ("", found.pool) else []
+        return self._rows([Detail(found, 0, 0)], now_ms) if found and asked.pool in ("", found.pool) else []
+
+    def _rows(self, details: Sequence[Detail], now_ms: int) -> list[AgentRow]:
+        oldest = self._store.gauges.oldest([(one.status.pool, one.status.agent_id) for one in details])
+        return [agent_row(one, oldest.get(one.status.agent_id), now_ms) for one in details]
 
 
 def _served(glance: Glance) -> tuple[int, list[str]]:
@@ -160,7 +164,7 @@ def _matches(part: str, agent_id: str) -> bool:
     return fnmatchcase(agent_id, part) if set(part) & set("*?") else part in agent_id
 
 
-def agent_row(detail: Detail, now_ms: int) -> AgentRow:
+def agent_row(detail: Detail, oldest_at_ms: int | None, now_ms: int) -> AgentRow:
     """One agent as of now."""
     found = detail.status
     state, reason, until_ms = state_of(found, now_ms)
@@ -173,7 +177,7 @@ def agent_row(detail: Detail, now_ms: int) -> AgentRow:
         None if until_ms is None else max(0, until_ms - now_ms),
         found.pending,
         found.parked,
-        None if found.oldest_at_ms is None else max(0, now_ms - found.oldest_at_ms),
+        None if oldest_at_ms is None else max(0, now_ms - oldest_at_ms),
         found.heartbeats,
         # A token is the server's time in µs at which its lease was taken, or one more than the last.
         max(0, now_ms - found.token // 1000) if running and found.token else None,

@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/flower.md from a live system: `make screenshots`. Needs Chromium."""
+"""Makes the pictures of docs/flower.md and docs/metrics.md from a live system: `make screenshots`. Needs Chromium."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def main() -> None:
             picture(system, "tasks", "/tasks", 1500, 800)
             picture(system, "heartbeat", f"/task/{heartbeat['uuid']}", 1200, 900)
             picture(system, "queues", "/broker", 1200, 1230)
+            picture(system, "metrics", f"http://127.0.0.1:{system.metrics_port}/metrics", 1000, 760)
         finally:
             system.close()
 

@@ -100,10 +100,11 @@ def _holders(presences: Iterable[str]) -> tuple[list[str], list[Shown]]:
 
 def _agents(reached: Reach, found: list[AgentStatus], now_ms: int) -> list[Shown]:
     caused = reached.store.inspection.caused_by([agent.agent_id for agent in found])
-    return [_agent(agent, now_ms, count) for agent, count in zip(found, caused, strict=True)]
+    oldest = reached.store.gauges.oldest([(agent.pool, agent.agent_id) for agent in found])
+    return [_agent(agent, now_ms, count, oldest.get(agent.agent_id)) for agent, count in zip(found, caused, strict=True)]
 
 
-def _agent(found: AgentStatus, now_ms: int, caused: int) -> Shown:
+def _agent(found: AgentStatus, now_ms: int, caused: int, oldest_at_ms: int | None) -> Shown:
     from dispatcher.viewing import state_of
 
     state, reason, until_ms = state_of(found, now_ms)
@@ -115,7 +116,7 @@ def _agent(found: AgentStatus, now_ms: int, caused: int) -> Shown:
         "until_ms": until_ms,
         "pending": found.pending,
         "parked": found.parked,
-        "oldest_age_s": None if found.oldest_at_ms is None else round(max(0, now_ms - found.oldest_at_ms) / 1000, 3),
+        "oldest_age_s": None if oldest_at_ms is None else round(max(0, now_ms - oldest_at_ms) / 1000, 3),
         "heartbeats": found.heartbeats,
         "caused_per_heartbeat": caused_per_heartbeat(caused, found.heartbeats),
     }

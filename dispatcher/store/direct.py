@@ -12,7 +12,8 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from dispatcher.core.errors import ScriptContractError
-from dispatcher.store.scripts import Argument, Call, Caller, Reply, Script, scripts
+from dispatcher.store.scripts import Call, Caller, Reply, Script, scripts
+from dispatcher.store.wire import packed
 
 
 class DirectCaller(Caller):
@@ -21,9 +22,8 @@ class DirectCaller(Caller):
     def __init__(self, client: Any, indexes: Sequence[str] = ()) -> None:
         super().__init__(client)
         self._connection = client.connection_pool.get_connection()
-        self._peek = b"".join(packed([b"ZRANGE", key.encode(), b"0", b"0", b"WITHSCORES"]) for key in indexes)
+        self._peek = b"".join(packed("ZRANGE", key, 0, 0, "WITHSCORES") for key in indexes)
         self._indexes = len(indexes)
-        self._heads: dict[tuple[str, ...], bytes] = {}
         # Lowest member and score of each index, as of the last round trip.
         self.heads: list[tuple[str, float] | None] = [None] * len(indexes)
         self.called: set[str] = set()
@@ -49,7 +49,8 @@ class DirectCaller(Caller):
         return replies[len(ahead) :]
 
     def _round(self, calls: list[tuple[Script, Call]]) -> list[Any]:
-        self._connection.send_packed_command([b"".join([*(self._packed(script, call) for script, call in calls), self._peek])])
+        self.called.update(script.name for script, _ in calls)
+        self._connection.send_packed_command([b"".join([*(script.packed(call.keys, call.args) for script, call in calls), self._peek])])
         replies = [self._read() for _ in calls]
         found = [self._read() for _ in range(self._indexes)]
         self.heads = [(head[0], float(head[1])) if head else None for head in found]
@@ -61,29 +62,3 @@ class DirectCaller(Caller):
             return self._connection.read_response()
         except ResponseError as error:
             return error
-
-    def _packed(self, script: Script, call: Call) -> bytes:
-        try:
-            where = (script.name, *map(call.keys.__getitem__, script.keys))
-            words = [_bytes(call.args[name]) for name in script.args]
-        except KeyError as error:
-            raise ScriptContractError(f"{script.name}: {error} is declared in its header but was not given") from None
-        head = self._heads.get(where)
-        if head is None:
-            self.called.add(script.name)
-            parts = [b"EVALSHA", script.sha.encode(), b"%d" % len(script.keys), *(key.encode() for key in where[1:])]
-            head = self._heads[where] = b"*%d\r\n" % (len(parts) + len(words)) + bulk(parts)
-        return head + bulk(words)
-
-
-def packed(words: Sequence[bytes]) -> bytes:
-    """One command as it is sent."""
-    return b"*%d\r\n" % len(words) + bulk(words)
-
-
-def bulk(words: Sequence[bytes]) -> bytes:
-    return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
-
-
-def _bytes(word: Argument) -> bytes:
-    return word.encode("utf-8", "replace") if isinstance(word, str) else repr(word).encode()

@@ -118,6 +118,10 @@ class Gauges:
                     seen.append(inspected_from(agent_id, pool, *map(json.loads, reply.rest[1:])))
         return seen
 
+    def oldest(self, agents: Sequence[Place]) -> dict[str, int]:
+        """When the oldest was accepted of those that wait with each agent, in its mailbox or a parked batch; none waits: it is left out."""
+        return {seen.agent_id: seen.oldest_at_ms for seen in self.inspect_all(agents) if seen.oldest_at_ms}
+
     def difference(self) -> int | None:
         """One reading of the books, in O(agents with work); None when unsound data keeps them from being read."""
         try:

@@ -103,12 +103,11 @@ class Glancing:
             keys = self._keys.agent(due.pool, due.agent_id)
             pipe.hget(keys["leases"], due.agent_id)
             pipe.zcard(keys["mailbox"])
-            pipe.zrange(keys["mailbox"], 0, 0)
             pipe.zrange(keys["parked"], 0, -1)
             pipe.hgetall(keys["state"])
         with unavailable(f"look at {len(page)} agents"):
             found = pipe.execute()
-            read = [status_from(due.agent_id, due.pool, due.due_at_ms, *found[5 * i : 5 * i + 5]) for i, due in enumerate(page)]
+            read = [status_from(due.agent_id, due.pool, due.due_at_ms, *found[4 * i : 4 * i + 4]) for i, due in enumerate(page)]
             for one in read:
                 pipe.hget(self._keys.agent(one.pool, one.agent_id)["batches"], one.running or "")
             batches = [json.loads(raw) if raw else {} for raw in pipe.execute()]

@@ -64,8 +64,15 @@ class Holds:
             waiting = [(agent_id, pool) for agents in pipe.execute() for agent_id in agents]
         return [agent_id for agent_id, _ in self._rethink(waiting, None, "", "configuration")]
 
+    def forget_lapsed(self) -> int:
+        """Takes the holds away whose time is over, everywhere; how many they were. A hold that was renewed meanwhile stays."""
+        with unavailable("forget holds whose time is over"):
+            calls = [Call("lapse", self._keys.slot(slot), {"now": self.now_ms}) for slot in range(self._keys.slots)]
+            replies = self._caller.call_all(calls, apart=True)  # what cannot be read in one slot keeps nobody from pausing
+            return sum(int(reply.rest[0]) for reply in replies if reply.status == "LAPSED")
+
     def all(self) -> list[Hold]:
-        """Every hold, those of agents first, also those whose time is over."""
+        """Every hold, those of agents first, also those whose time is over and that nobody has forgotten yet."""
         pipe = self._client.pipeline(transaction=False)
         for slot in range(self._keys.slots):
             pipe.hgetall(self._keys.slot(slot)["holds"])

@@ -14,8 +14,6 @@ from dispatcher.store.connect import unavailable
 from dispatcher.store.keys import Keys
 from dispatcher.store.letters import Letters
 
-SEP = "\x1f"
-
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
@@ -43,7 +41,6 @@ class AgentStatus:
     token: int | None = None
     holder: str | None = None
     due_at_ms: int | None = None
-    oldest_at_ms: int | None = None
     heartbeats: int = 0
     deferrals: dict[str, tuple[int, str]] = field(default_factory=dict)
 
@@ -192,7 +189,6 @@ class Ledger:
         keys = self._keys.agent(pool, agent_id)
         pipe = self._client.pipeline(transaction=False)
         pipe.zcard(keys["mailbox"])
-        pipe.zrange(keys["mailbox"], 0, 0)
         pipe.zrange(keys["parked"], 0, -1)
         pipe.hgetall(keys["state"])
         with unavailable(f"read agent={agent_id}"):
@@ -222,16 +218,9 @@ class Ledger:
 
 
 def status_from(
-    agent_id: str,
-    pool: str,
-    due_at_ms: int | None,
-    lease: str | None,
-    pending: int,
-    first: Sequence[str],
-    parked: Sequence[str],
-    state: Mapping[str, str],
+    agent_id: str, pool: str, due_at_ms: int | None, lease: str | None, pending: int, parked: Sequence[str], state: Mapping[str, str]
 ) -> AgentStatus:
-    """From the pool's view of its lease, the size and the first member of its mailbox, its parked batches and its state."""
+    """From the pool's view of its lease, the size of its mailbox, its parked batches and its state."""
     token, _, _, holder, batch = lease.split("|", 4) if lease else ("", "", "", "", "")
     deferrals = {k[2:]: (int(float(v)), state.get("w:" + k[2:], "")) for k, v in state.items() if k.startswith("d:")}
     return AgentStatus(
@@ -243,7 +232,6 @@ def status_from(
         int(token) if token else None,
         holder or None,
         due_at_ms,
-        int(first[0].split(SEP)[3]) if first else None,
         int(state.get("heartbeats", 0)),
         deferrals,
     )

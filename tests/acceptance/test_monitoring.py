@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dispatcher.core.cause_signals import SIGNALS
+from dispatcher.core.cause_words import AGENT_CAUSES
 from tests.integration.cli.conftest import wake
 from tests.support.causes import BROUGHT_ABOUT, brought_about
 from tests.support.gates import wait_until
@@ -52,7 +53,15 @@ def pages(wake: WakeCli) -> Iterator[tuple[str, str]]:
         wake.configure(TOML)
         with brought_about(wake, cause):
             wake.settle_time()
+            told_on_the_screen(wake, cause)
             yield cause, wake.run("metrics").out
+
+
+def told_on_the_screen(wake: WakeCli, cause: str) -> None:
+    """Its words up to the first that depends on the agent, however they are wrapped."""
+    said = " ".join(wake.run("explain", "ops").out.split())
+    words = AGENT_CAUSES[cause].says.partition("{")[0].strip() or AGENT_CAUSES[cause].says.rpartition("}")[2].strip()
+    assert words in said, (cause, said)
 
 
 def case(cause: str, page: str) -> dict[str, Any]:
@@ -75,6 +84,7 @@ def test_from_each_cause_to_its_alert(wake: WakeCli, tmp_path: Path, monkeypatch
     """Brought about on a real server, scraped, and told by the rules as they are shipped."""
     cases = [case(cause, page) for cause, page in pages(wake)]
     monkeypatch.setenv("WAKE_REDIS_URL", "redis://127.0.0.1:1/0")
+    told_on_the_screen(wake, "server-down")
     cases.append(case("server-down", wake.run("metrics").out))
     assert {found["name"] for found in cases} == set(SIGNALS)
     tests = tmp_path / "from_causes.yml"

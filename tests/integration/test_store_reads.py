@@ -91,7 +91,7 @@ def test_who_has_work_is_listed(rig: Rig) -> None:
     other, ops = sorted(rig.ledger.agents(), key=lambda status: -len(status.agent_id))
     assert (other.agent_id, other.pool, other.pending, other.running, other.due_at_ms) == ("other", POOL, 1, None, T0 + 250)
     assert (ops.agent_id, ops.pending, ops.parked, ops.running) == (AGENT, 1, 1, running.batch_id)
-    assert (ops.token, ops.holder, ops.due_at_ms, ops.oldest_at_ms) == (lease.token, "h1", T0 + rig.limits.ttl_ms, T0)
+    assert (ops.token, ops.holder, ops.due_at_ms) == (lease.token, "h1", T0 + rig.limits.ttl_ms)
     assert batch.batch_id != running.batch_id
     assert rig.ledger.agent(AGENT) == ops
 

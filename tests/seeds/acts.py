@@ -38,7 +38,7 @@ LEADS_TO: dict[str, tuple[str, ...]] = {
     "take_dead": ("die", "bind", "revive"), "let_go": ("die", "bind", "revive"),
     "revive_inbox": ("revive",), "drop_inbox": ("drop",), "mend": ("mend",),
 }  # fmt: skip
-LEFT_OUT: dict[str, str] = {}  # script -> why no act leads to it
+LEFT_OUT: dict[str, str] = {"lapse": "it forgets holds that bind nobody any more, and touches no agent"}  # script -> why no act leads to it
 
 
 def draw(random: Random, world: World, number: int) -> Act:

@@ -83,10 +83,6 @@ class SteppedCaller(DirectCaller):
             return [self._one(self.party.before(call.script), call, apart) for call in calls]
         return self._make([self._timed(call) for call in calls], apart)
 
-    def forget(self) -> None:
-        """The scripts that were called may be others by now."""
-        self._heads.clear()
-
     def _one(self, word: str, call: Call, apart: bool) -> Reply:
         if word == LOSE_CALL:
             raise redis.ConnectionError("the call was lost")

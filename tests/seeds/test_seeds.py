@@ -108,8 +108,6 @@ def test_a_story_fails_where_its_rule_is_broken(apart: System, monkeypatch: pyte
     told: list[Act] = [("cadence", 0), ("pass", 70_000, 0), ("ring", "w1", "next"), ("step", "w1", "go"), ("cadence", 2)]
     assert replay(apart, told) == ""
     held = "lease.holder == '' and redis.call('HEXISTS', K.ticks, A.agent)"
-    for seat in apart.seats.values():
-        seat.caller.forget()
     monkeypatch.setitem(scripts(), "acquire", broken("acquire", held, held.partition(" and ")[2]))
     assert "not at rest" in (wrong := replay(apart, told))
     assert in_words(7, told, wrong).splitlines()[1:3] == ["The shortest story:", "  1. cadence 0"]
@@ -120,8 +118,6 @@ def test_a_letter_that_is_handed_over_is_not_revived_for_a_second_agent(apart: S
     told: list[Act] = [("die", "ops", 1), ("bind", "lab"), ("revive", "o1", "free-1"), ("bind", "cron"), ("revive", "o2", "free-1")]
     told += [("step", "o1", "go"), ("step", "o1", "lose-reply"), *[("step", "o2", "go")] * 5]
     assert replay(apart, told) == ""
-    for seat in apart.seats.values():
-        seat.caller.forget()
     monkeypatch.setitem(scripts(), "handoff", broken("handoff", "if handed_to(K, A.id, letter) then", "if false then"))
     assert "do not balance" in replay(apart, told)
 

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from http.client import HTTPConnection
 from pathlib import Path
@@ -20,6 +19,7 @@ from dispatcher.embedded import server_url
 from dispatcher.store.connect import kombu_url
 from tests.support.gates import wait_until
 from tests.support.gateway import PATIENCE_S, Gateway, Worker
+from tests.support.server import free_port
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_S = 200
@@ -43,15 +43,14 @@ class Watched(Gateway):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, None)
+        self.port, self.metrics_port = free_port(), free_port()
         self.configure(
+            metrics={"port": self.metrics_port},
             agents={"ops": {}, "build": {}, "hermit": {}},
             pools={"research": {"agents": ["hermit"], "partitions": 2}},
             lease={"grace_ms": 5000},
             routing={"interval_ms": 500},  # as by default: a message is faster, and so its task has something to tell
         )
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
 
     def up(self) -> Worker:
         """Started; Flower listens and knows every queue."""
@@ -107,13 +106,14 @@ class Watched(Gateway):
             app.send_task("dispatcher.exec_completed", kwargs=completion, queue="wake.inbox")
 
     def browse(self, path: str, *words: str) -> str:
-        """A page in a fresh headless browser; `words` say what to do with it, and what that prints is the answer."""
+        """A page of Flower, or of a whole URL, in a fresh headless browser; `words` say what to do with it. What it prints is told."""
         found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
         assert found, f"no browser: install Chromium (apt-get install chromium), or name one in CHROMIUM; looked for {BROWSERS}"
+        url = path if "://" in path else f"http://wake:{self.password}@127.0.0.1:{self.port}{path}"
         profile = self.folder / "browser"
         shutil.rmtree(profile, ignore_errors=True)
         done = subprocess.run(
-            [found, *QUIET, f"--user-data-dir={profile}", *words, f"http://wake:{self.password}@127.0.0.1:{self.port}{path}"],
+            [found, *QUIET, f"--user-data-dir={profile}", *words, url],
             env=os.environ | {"HOME": str(self.folder)},
             capture_output=True,
             text=True,

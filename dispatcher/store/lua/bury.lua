@@ -4,6 +4,7 @@
 -- ARGV   now agent token holder batch reason error max_dead ledger_max
 -- REPLY  {"BURIED", ring?, n} | {"ALREADY_SETTLED"} | {"STALE_TOKEN", current} | {"NO_BATCH"} | {"DEAD_FULL", count}
 -- The batch is the running one of this lease, or a parked one that this lease has not begun. DEAD_FULL: nothing was written; park it.
+-- A heartbeat that ends so is counted as cancelled or failed; what was begun only to be buried, or was parked, is none.
 -- INCLUDE now fence due lane fate batch record
 local now = slot_now(K, tonumber(A.now))
 local lease, current = fenced(K, A.token, A.holder)
@@ -27,6 +28,9 @@ end)
 move_fates(K, ids, 'dead', now, A.reason)
 redis.call('SADD', K.deads, A.agent)
 redis.call('HINCRBY', K.counters, 'dead:' .. A.reason, #ids)
+if lease.batch == A.batch and not meta.uncounted then
+  redis.call('HINCRBY', K.counters, 'heartbeats:' .. (A.reason == 'cancelled' and 'cancelled' or 'failed'), 1)
+end
 redis.call('HSET', K.lease, 'done_token', A.token, 'done_batch', A.batch)
 record(K, A, now, 'dead-lettered', A.token, A.batch, cjson.encode({ reason = A.reason, n = #ids, why = cancelled ~= '' and cancelled or nil }))
 release(K, A.agent, lease)

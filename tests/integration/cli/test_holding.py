@@ -146,6 +146,16 @@ def test_a_hold_with_an_end(wake: WakeCli) -> None:
     assert wake.run("resume", "research").code == 1
 
 
+def test_what_lapsed_is_forgotten_with_the_next_act(wake: WakeCli) -> None:
+    """Of any selector; what stands without an end, or still binds, stays."""
+    wake.json("pause", "research", "--reason", "x", "--for", "1ms")
+    wake.json("pause", "lab-*", "--reason", "x", "--for", "1ms", "--yes")
+    wake.json("pause", "pool:quiet", "--reason", "x", "--for", "1h", "--yes")
+    wake.settle_time()
+    wake.json("pause", "ops", "--reason", "deploy")
+    assert [hold.selector for hold in wake.store.holds.all()] == ["ops", "pool:quiet"]
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -11,6 +11,7 @@ from dispatcher.core.snapshot import Deferral
 from dispatcher.store.books import Balance
 from dispatcher.store.mailbox import Leased
 from dispatcher.submit import completion_of, submission_of
+from tests.support.gates import wait_until
 from tests.support.wake_cli import WakeCli, present
 
 PARTS = ("accepted", "unrouted", "pending", "running", "settled", "suppressed", "dead", "dropped", "balance")
@@ -62,6 +63,25 @@ def test_who_has_work_and_why_it_waits(wake: WakeCli) -> None:
     assert agents["ops"]["state"] == "running"
     assert [agents["research"][name] for name in ("state", "reason", "until_ms")] == ["deferred", "min-spacing", until_ms]
     assert "min-spacing" in wake.run("status").out
+
+
+def test_the_oldest_is_the_one_that_came_first(wake: WakeCli) -> None:
+    """Not the first in the order of names, nor only one that no heartbeat had yet; `wake explain` and `wake top` say the same."""
+    wake.deposit("c1", "agent:ops:z")
+    first = wake.store.ledger.where("c1")
+    assert first
+    assert first.accepted_at_ms
+    later_ms = first.accepted_at_ms + 1_000
+    wait_until(lambda: wake.store.ledger.now_ms() >= later_ms, 60, "a second has passed")
+    wake.deposit("c2", "agent:ops:a")
+    for parked in (False, True):
+        if parked:
+            lease, batch = wake.begin(session="z")
+            wake.store.mailbox.park(lease, batch.batch_id, "failed", 600_000, "boom")
+        assert wake.json("status", "ops")["oldest_age_s"] >= 1
+        assert wake.json("explain", "ops")["oldest_age_ms"] >= 1_000
+        frame = wake.json("top")
+        assert [frame["at_ms"] - agent["oldest_ms"] for agent in frame["agents"]] == [first.accepted_at_ms]
 
 
 def test_a_retry_is_a_deferral_too(wake: WakeCli) -> None:

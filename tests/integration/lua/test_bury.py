@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dispatcher.store.letters import wake_of
-from dispatcher.store.mailbox import Ended
+from dispatcher.store.mailbox import Begun, Ended
 from tests.support.store import AGENT, MAIN, SIDE, T0, Rig, ids
 
 
@@ -32,6 +32,30 @@ def test_buried(rig: Rig) -> None:
     assert (record["what"], record["batch"], record["detail"]) == ("dead-lettered", batch.batch_id, {"reason": "refused-by-runner", "n": 2})
     for name in ("mailbox", "wakes", "outputs", "frozen", "batches", "parked", "blocks"):
         assert not rig.client.exists(rig.key(name)), name
+
+
+@pytest.mark.parametrize(("reason", "outcome"), [("attempts-exhausted", "failed"), ("refused", "failed"), ("cancelled", "cancelled")])
+def test_the_last_heartbeat_of_a_batch_is_counted(rig: Rig, reason: str, outcome: str) -> None:
+    lease, batch = rig.running("c1")
+    rig.mailbox.bury(lease, batch.batch_id, reason, "")
+    assert heartbeats(rig) == {f"heartbeats:{outcome}": "1"}
+
+
+def test_what_took_no_turn_is_no_heartbeat(rig: Rig) -> None:
+    """Begun only to be set aside, or parked: of that batch the one turn that failed."""
+    rig.wake("c1")
+    lease = rig.leased().lease
+    begun = rig.mailbox.begin(lease, MAIN, ("event",), 10, 0, counts=False)
+    assert isinstance(begun, Begun)
+    rig.mailbox.bury(lease, begun.batch.batch_id, "drained", "")
+    assert heartbeats(rig) == {}
+    batch = rig.parked("c2", delay_ms=0)
+    rig.mailbox.bury(rig.leased().lease, batch.batch_id, "worker-lost", "")
+    assert heartbeats(rig) == {"heartbeats:failed": "1"}
+
+
+def heartbeats(rig: Rig) -> dict[str, str]:
+    return {name: count for name, count in rig.client.hgetall(rig.key("counters")).items() if name.startswith("heartbeats:")}
 
 
 def test_what_came_meanwhile_rings(rig: Rig) -> None:

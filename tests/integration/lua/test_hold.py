@@ -130,6 +130,18 @@ def test_a_hold_with_an_end_ends_by_itself(rig: Rig) -> None:
     assert decide(rig.leased().snapshot, Rules()) == RunTarget(MAIN, ("manual", "immediate", "event", "scheduled", "deep", "rider"))
 
 
+def test_lapsed(rig: Rig) -> None:
+    """LAPSED: holds whose time is over are forgotten in their slot, at their very end; the others stay."""
+    step(rig, hold(until_ms=T0 + 90_000))
+    for selector, until_ms in (("lab-*", T0 + 90_001), ("pool:quiet", 0), ("pool:agents", T0 + 1)):
+        rig.holds.put_wide(selector, hold(selector, until_ms=until_ms), BY)
+    slot = rig.keys.slot(rig.keys.slot_of(AGENT))
+    assert rig.caller.call("lapse", slot, now=T0) == ("LAPSED", [0])
+    assert rig.caller.call("lapse", slot, now=T0 + 90_000) == ("LAPSED", [2])
+    assert rig.client.hgetall(slot["holds"]) == {}
+    assert sorted(rig.client.hkeys(slot["wide_holds"])) == ["lab-*", "pool:quiet"]
+
+
 def test_a_wide_hold_binds_all_its_agents_and_those_to_come(rig: Rig) -> None:
     """By pattern or pool, in every slot; resuming it rings just those that it held back."""
     agents = ["lab-1", "lab-2", "ops"]
