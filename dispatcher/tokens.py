@@ -107,7 +107,7 @@ class Keyring:
             raise TokenRefused(f"token refused: it names no agents; {REMEDY}")
         if not isinstance(expires, int) or at_s > expires + LEEWAY_S:
             raise TokenRefused(f"token refused: it has expired; {REMEDY}")
-        return Grant(tuple(agents), WAKES in str(claims.get("scope", "")).split(), expires)
+        return Grant(tuple(agents), WAKES in str(claims.get("scope", "")).split())
 
     def _texts(self) -> list[str]:
         if self._env.get(VARIABLE):

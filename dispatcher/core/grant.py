@@ -8,11 +8,10 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Agents by exact id or pattern (`lab-*`); none of them is everybody. `expires_at_s` is a Unix time."""
+    """Agents by exact id or pattern (`lab-*`); none of them is everybody."""
 
     agents: tuple[str, ...]
     wakes: bool
-    expires_at_s: int
 
     def covers(self, agent_id: str) -> bool:
         """Whether it names this agent, given in lower case."""

@@ -40,7 +40,6 @@ class Claimed:
     """Entries that are this router's alone until `max_hold_ms` after `read_at_ms` (server time)."""
 
     read_at_ms: int
-    first_entry_ms: int
     entries: list[InboxEntry]
 
 
@@ -129,8 +128,8 @@ class Inbox:
         """Takes up to `limit` entries: those of routers that stayed silent for `idle_ms` first, then new ones."""
         with unavailable("claim inbox entries"):
             reply = self._claim(consumer, limit, self._limits.idle_ms if idle_ms is None else idle_ms)
-        read_at, first, taken = reply.rest
-        return Claimed(int(read_at), _entry_ms(first), [_entry(*item) for item in taken])
+        read_at, taken = reply.rest
+        return Claimed(int(read_at), [_entry(*item) for item in taken])
 
     def _claim(self, consumer: str, limit: int, idle_ms: int) -> Reply:
         for again in (True, False):

@@ -2,11 +2,10 @@
 -- claim: take inbox entries for one router: first those idle with another router for too long, then new ones.   O(limit)
 -- KEYS   stream announced
 -- ARGV   now group consumer limit idle_ms
--- REPLY  {"CLAIMED", read_at, first_entry, {{entry, deliveries, fields}, …}}
+-- REPLY  {"CLAIMED", read_at, {{entry, deliveries, fields}, …}}
 -- Two routers never read the same entry at once; an entry comes back when its router dies.
 local t = redis.call('TIME')
 local read_at = string.format('%.0f', tonumber(A.now) > 0 and tonumber(A.now) or t[1] * 1000 + math.floor(t[2] / 1000))
-local first = redis.call('XRANGE', K.stream, '-', '+', 'COUNT', 1)
 -- writes
 local taken = {}
 local limit = tonumber(A.limit)
@@ -23,4 +22,4 @@ if #taken < limit then
 end
 -- Producers announce again once the inbox is empty; a router that took all it may comes again by itself.
 if #taken < limit then redis.call('DEL', K.announced) end
-return { 'CLAIMED', read_at, first[1] and first[1][1] or '', taken }
+return { 'CLAIMED', read_at, taken }
