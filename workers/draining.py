@@ -15,7 +15,7 @@ from typing import Any
 from celery import signals
 
 from workers.app import serving
-from workers.host import current_host, leaving, running_host
+from workers.host import leaving, running_host
 
 log = logging.getLogger(__name__)
 LOOK_S = 0.05  # after a second signal
@@ -79,7 +79,8 @@ class Draining:
             threading.Thread(target=_at_end_of, args=(read_fd, then), name="draining", daemon=True).start()
 
     def _stop(self) -> None:
-        current_host().stop_signal.set()
+        if host := running_host():  # a child that has run nothing yet has none, and begins nothing any more
+            host.stop_signal.set()
 
 
 def _at_end_of(read_fd: int, then: Callable[[], object]) -> None:

@@ -9,6 +9,7 @@ import signal
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from dispatcher.app import adopt_config, current_config
 from dispatcher.config import Config
@@ -47,18 +48,17 @@ class Reloading:
     def check(self) -> None:
         """Cheap: asks the store at most once a second."""
         now = time.monotonic()
-        wanted = self._seen or 0
+        wanted = self._seen
         if now >= self._look_at:
             self._look_at = now + LOOK_S
-            try:
+            # While the server is away, of which the loop itself tells, nobody knows what was asked for.
+            with suppress(StoreUnavailable):
                 wanted = self._store.reloads.wanted()
-            except StoreUnavailable:
-                wanted = self._seen or 0  # the loop itself says that the server is away
-            if self._seen is None:
-                self._seen = wanted  # what was asked for before this process started is in force
-        if self._hung_up or wanted != (self._seen or 0):
+                if self._seen is None:
+                    self._seen = wanted  # what was asked for before this process started is in force
+        if self._hung_up or wanted != self._seen:
             self._hung_up, self._seen = False, wanted
-            self._reload(wanted)
+            self._reload(wanted or 0)
 
     def _reload(self, number: int) -> None:
         problems: list[str] = []

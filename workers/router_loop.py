@@ -23,16 +23,16 @@ class RouterLoop(Loop):
 
     def __init__(self, store: Store, config: Config, router: Router) -> None:
         super().__init__("router-loop")
+        self.use(store, config, router)
+        self._oldest: deque[tuple[float, int]] = deque(maxlen=64)
+        self._trim_at = time.monotonic() + TRIM_S
+
+    def use(self, store: Store, config: Config, router: Router) -> None:
+        """This configuration from the next round on."""
         self._store, self._router = store, router
         self._interval_s = config.routing.interval_ms / 1000
         self._bounds = config.bounds
         self._hold_s = store.limits.max_hold_ms / 1000
-        self._oldest: deque[tuple[float, int]] = deque(maxlen=64)
-        self._trim_at = time.monotonic() + TRIM_S
-
-    def use(self, store: Store, router: Router) -> None:
-        """Another configuration from the next round on."""
-        self._store, self._router = store, router
 
     def run_once(self) -> float:
         """One look at the inbox; now and then one trim."""

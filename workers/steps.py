@@ -100,11 +100,11 @@ class RouterSide(bootsteps.StartStopStep):
         self._pulse.beat()
         self._reloading.check()
 
-    def _use(self, _config: Config) -> None:
+    def _use(self, config: Config) -> None:
         router.cache_clear()
         router().on_page = self._pulse.beat
-        self._loop.use(current_store(), router())
-        self._page.use(current_store(), current_config())
+        self._loop.use(current_store(), config, router())
+        self._page.use(current_store(), config)
 
     def start(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
         self._presence.start()

@@ -61,7 +61,12 @@ class Child:
             log.warning("%s ended with status %s; starting it again in %.1f s", self.name, self.process.returncode, self.pause_s)
         if now >= self.restart_at:
             self.restart_at = 0.0
-            self.start()
+            try:
+                self.start()
+            except OSError as error:  # no memory, no process left: the others must not end for that
+                self.pause_s = min(max(0.2, self.pause_s * 2), LONGEST_PAUSE_S)
+                self.restart_at = now + self.pause_s
+                log.error("%s cannot be started (%s); trying again in %.1f s", self.name, error, self.pause_s)
 
     def signal(self, number: int) -> None:
         if self.process is not None and self.process.poll() is None:

@@ -132,6 +132,18 @@ def test_retention_is_off_unless_it_is_set(wake: WakeCli) -> None:
 
 
 @pytest.mark.usefixtures("letters")
+def test_retention_that_was_switched_off_ends_with_the_reload(wake: WakeCli) -> None:
+    """Who does that has just seen letters go."""
+    before, text = wake.config, (wake.folder / "wake.toml").read_text()
+    wake.configure(text + "[bounds]\ndead_ms = 1\n")
+    loop = RouterLoop(wake.store, wake.config, None)  # type: ignore[arg-type]  # no inbox is looked at
+    loop.use(wake.store, before, None)  # type: ignore[arg-type]  # as above
+    wake.settle_time()
+    assert loop.keep_letters() == 0
+    assert len(left(wake)) == 5
+
+
+@pytest.mark.usefixtures("letters")
 def test_what_is_older_is_dropped_as_expired(wake: WakeCli) -> None:
     """With and without an owner; both say so."""
     wake.settle_time()
