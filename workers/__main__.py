@@ -16,7 +16,7 @@ EXIT_USAGE, EXIT_UNREACHABLE = 2, 75
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code: 0 after a drain, 2 for a configuration that cannot work, 75 without a server."""
+    """The exit code: 0 after a drain, 2 for a configuration that cannot work, 75 without a server, 1 for any other error of ours."""
     parser = argparse.ArgumentParser(prog="wake")
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("up", "worker", "flower", "web"):

@@ -33,7 +33,7 @@ class Held:
     batch_id: str
     control: Control
     trusted_until: float
-    shrunk_until: float = field(default=float("inf"))
+    shrunk_until: float = float("inf")
     context: Context = field(default_factory=copy_context)
     capped: bool = False
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dispatcher.config import CommandRunner as CommandSettings
 from dispatcher.config import PythonRunner as PythonSettings
 from dispatcher.core.models import Failed, HeartbeatRequest, Ran, Skipped
-from workers.runners import Cancelled, Control, RunResult
+from workers.runners import Cancelled, Control, RunResult, protocol
 from workers.runners.command import CommandRunner
 from workers.runners.python import PythonRunner
 
@@ -44,7 +44,7 @@ class Precheck:
                 return None
             case Cancelled():
                 return answer
-            case Failed(error="lease lost"):
+            case Failed(error=protocol.LEASE_LOST):
                 return answer
             case _:
                 log.warning("the precheck gave no answer, so the heartbeat runs: %s", getattr(answer, "error", answer.kind))

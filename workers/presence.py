@@ -41,11 +41,6 @@ class Presence:
         self.on_back: Callable[[], object] | None = None
         self.on_word: Callable[[], object] | None = None
 
-    @property
-    def present(self) -> bool:
-        """Whether the server counts this process as present, as far as known."""
-        return self._ready.is_set()
-
     def start(self) -> None:
         """Idempotent."""
         with self._lock:

@@ -21,9 +21,6 @@ from functools import cache
 from pathlib import Path
 
 from dispatcher.core.errors import WakeError
-from workers.leftovers import kill_leftovers
-
-__all__ = ["Reaper", "ReaperUnavailable", "kill_leftovers", "shared_reaper"]
 
 PROGRAM = Path(__file__).with_name("reaper_process.py")
 NO_BOUND = float("inf")

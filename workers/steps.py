@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class AgentSide(bootsteps.StartStopStep):
-    """Sweeper and presence of an agent worker, and its way to hand batches back at the end."""
+    """What an agent worker runs beside its heartbeats: sweeper, upkeep, pulse, looks for reloads; under prefork its presence, too."""
 
     requires = ("celery.worker.components:Pool",)
 
@@ -79,7 +79,7 @@ class AgentSide(bootsteps.StartStopStep):
 
 
 class RouterSide(bootsteps.StartStopStep):
-    """The router's timer and presence."""
+    """What a router runs beside its tasks: timer, presence, pulse, looks for reloads, the page of metrics."""
 
     requires = ("celery.worker.components:Pool",)
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dispatcher.app import current_config, forget_current
 from dispatcher.config import Config
@@ -37,7 +37,7 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     pause_s: float = 0.0
-    restart_at: float = field(default=0.0)
+    restart_at: float = 0.0
 
     def start(self) -> None:
         # A session of its own, so that Ctrl-C reaches the supervisor alone; the pipe tells the child when the supervisor is gone.

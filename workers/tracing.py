@@ -34,23 +34,23 @@ def start_tracing() -> None:
 
     A provider that somebody set up already stays. What is asked for and not installed is said, and costs no heartbeat.
     """
-    asked = [name for name in ASKED_FOR if os.environ.get(name)]
-    exporter = os.environ.get("OTEL_TRACES_EXPORTER", "otlp")
-    if not asked or exporter == "none" or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+    asked = [variable for variable in ASKED_FOR if os.environ.get(variable)]
+    name = os.environ.get("OTEL_TRACES_EXPORTER", "otlp")
+    if not asked or name == "none" or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return
     try:
         from opentelemetry.sdk.resources import SERVICE_NAME, Resource
         from opentelemetry.sdk.trace import SpanLimits, TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        exporters = _exporter(exporter)
+        exporter = _exporter(name)
     except ImportError as error:
         log.warning("%s asks for tracing, and %s; install with pip install 'wake-dispatcher[tracing]'", asked[0], error)
         return
     if isinstance(otel.get_tracer_provider(), otel.ProxyTracerProvider):
         resource = Resource.create({} if os.environ.get("OTEL_SERVICE_NAME") else {SERVICE_NAME: SERVICE})
         provider = TracerProvider(resource=resource, span_limits=SpanLimits(max_links=MAX_LINKS))
-        provider.add_span_processor(BatchSpanProcessor(exporters))
+        provider.add_span_processor(BatchSpanProcessor(exporter))
         otel.set_tracer_provider(provider)
 
 

@@ -198,7 +198,7 @@ def _exec(site: Site, completion_id: str, env: dict[str, str], *, no_room: bool 
 
 
 def _environment(site: Site, env: dict[str, str]) -> dict[str, str]:
-    from tests.support.producer import ROOT
+    from tests.support.sources import ROOT
 
     return os.environ | site.gateway.env | {"PYTHONPATH": str(ROOT)} | env
 

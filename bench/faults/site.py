@@ -17,8 +17,8 @@ from bench.faults.evidence import Turn, read_turns
 from bench.faults.producing import completion_ids
 from dispatcher.core.errors import StoreUnavailable
 from tests.support.gateway import Gateway, Worker
-from tests.support.producer import ROOT
 from tests.support.server import Server
+from tests.support.sources import ROOT
 
 THREADED = {f"a{n}": "agents" for n in range(6)}
 FORKED = {f"b{n}": "forked" for n in range(4)}

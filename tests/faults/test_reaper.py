@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.gates import wait_until
-from tests.support.requests import PATIENCE_S, alive, pid_in, read, wait_gone
+from tests.support.recorder import lives
+from tests.support.requests import PATIENCE_S, pid_in, read, wait_gone
 from tests.support.runner_process import RunnerProcess
-from workers.reaper import Reaper, kill_leftovers
+from workers.leftovers import kill_leftovers
+from workers.reaper import Reaper
 
 SLEEP = ["sleep", "900"]
 
@@ -59,7 +61,7 @@ def test_a_worker_killed_in_mid_heartbeat_takes_the_command_and_its_children_alo
         worker.hear("spawned")
         reaper = worker.hear("watched")
         pids = pid_in(tmp_path / "child"), pid_in(tmp_path / "pid")
-        assert all(map(alive, pids))
+        assert all(map(lives, pids))
         worker.kill()
         wait_gone(*pids, reaper)
 
@@ -75,7 +77,7 @@ def test_a_child_forked_by_the_worker_does_not_hide_its_death(tmp_path: Path) ->
         try:
             worker.kill()
             wait_gone(*pids)
-            assert alive(forked)
+            assert lives(forked)
         finally:
             os.kill(forked, signal.SIGKILL)
 
@@ -97,7 +99,7 @@ def test_a_worker_killed_between_spawn_and_registration_starts_nothing(tmp_path:
     with RunnerProcess(stall=True) as worker:
         worker.start("touch", str(tmp_path / "started"))
         waiting = worker.hear("spawned")
-        assert alive(waiting)
+        assert lives(waiting)
         worker.kill()
         wait_gone(waiting)
     assert not (tmp_path / "started").exists()
@@ -129,8 +131,8 @@ def test_trust_that_was_renewed_outlives_the_first_bound(reaper: Reaper, groups:
     reaper.forget(forgotten.pgid)
     reaper.watch(expiring.pgid, 10_500)
     wait_gone(expiring.pgid)  # so the first bound has passed
-    assert alive(renewed.pgid)
-    assert alive(forgotten.pgid)
+    assert lives(renewed.pgid)
+    assert lives(forgotten.pgid)
 
 
 def test_a_renewal_revives_no_group_that_is_not_watched(reaper: Reaper, groups: type[Group]) -> None:
@@ -139,7 +141,7 @@ def test_a_renewal_revives_no_group_that_is_not_watched(reaper: Reaper, groups: 
     reaper.renew(stranger.pgid, 0)
     reaper.close()
     wait_gone(watched.pgid)
-    assert alive(stranger.pgid)
+    assert lives(stranger.pgid)
 
 
 def test_trust_that_is_already_gone_kills_at_once(reaper: Reaper, groups: type[Group]) -> None:
@@ -159,7 +161,7 @@ def test_the_reaper_ignores_what_is_meant_for_the_worker(reaper: Reaper, groups:
         os.kill(pid, number)
     reaper.watch(second.pgid, None)
     assert reaper.pid == pid
-    assert alive(first.pgid)
+    assert lives(first.pgid)
 
 
 def test_a_killed_reaper_is_replaced_and_told_what_lives(reaper: Reaper, groups: type[Group]) -> None:
@@ -174,13 +176,13 @@ def test_a_killed_reaper_is_replaced_and_told_what_lives(reaper: Reaper, groups:
     reaper.forget(forgotten.pgid)
     reaper.check()
     assert reaper.pid not in (killed, None)
-    assert alive(bounded.pgid)
+    assert lives(bounded.pgid)
     reaper.renew(bounded.pgid, 1)
     wait_gone(bounded.pgid)
-    assert alive(unbounded.pgid)
+    assert lives(unbounded.pgid)
     reaper.close()
     wait_gone(unbounded.pgid)
-    assert alive(forgotten.pgid)
+    assert lives(forgotten.pgid)
 
 
 def test_a_killed_reaper_is_noticed_while_a_command_runs(tmp_path: Path) -> None:
@@ -192,14 +194,14 @@ def test_a_killed_reaper_is_noticed_while_a_command_runs(tmp_path: Path) -> None
         pids = pid_in(tmp_path / "child"), pid_in(tmp_path / "pid")
         os.kill(killed, signal.SIGKILL)
         wait_until(lambda: _reapers_of(worker.pid) - {killed}, PATIENCE_S, "a new reaper")
-        assert all(map(alive, pids))
+        assert all(map(lives, pids))
         worker.kill()
         wait_gone(*pids)
 
 
 def _reapers_of(pid: int) -> set[int]:
     children = {int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in read(task).split()}
-    return {child for child in children if alive(child) and b"reaper_process.py" in read(Path(f"/proc/{child}/cmdline"))}
+    return {child for child in children if lives(child) and b"reaper_process.py" in read(Path(f"/proc/{child}/cmdline"))}
 
 
 def test_a_frozen_reaper_is_replaced_without_a_harm_to_what_it_watched(groups: type[Group]) -> None:
@@ -214,8 +216,8 @@ def test_a_frozen_reaper_is_replaced_without_a_harm_to_what_it_watched(groups: t
     os.kill(frozen, signal.SIGSTOP)
     reaper.watch(second.pgid, None)
     assert reaper.pid != frozen
-    assert not alive(frozen)
-    assert alive(first.pgid)
+    assert not lives(frozen)
+    assert lives(first.pgid)
     reaper.close()
     wait_gone(first.pgid, second.pgid)
 
@@ -242,9 +244,9 @@ def test_leftovers_of_a_worker_and_a_reaper_that_were_both_killed_are_found(tmp_
         os.kill(reaper, signal.SIGKILL)
         worker.kill()
         wait_gone(reaper)
-        assert all(map(alive, pids))
+        assert all(map(lives, pids))
         assert kill_leftovers("b-left") >= 3
-        assert not any(map(alive, pids))
+        assert not any(map(lives, pids))
     assert kill_leftovers("b-left") == 0
 
 
@@ -252,4 +254,4 @@ def test_leftovers_of_another_batch_and_of_this_attempt_are_spared(groups: type[
     old, new = ({"WAKE_BATCH_ID": "b-mine", "WAKE_TOKEN": token} for token in ("1", "2"))
     mine, current, other = groups(env=old), groups(env=new), groups(env={"WAKE_BATCH_ID": "b-mine-not"})
     assert kill_leftovers("b-mine", token=2) == 1
-    assert [alive(group.pgid) for group in (mine, current, other)] == [False, True, True]
+    assert [lives(group.pgid) for group in (mine, current, other)] == [False, True, True]

@@ -14,7 +14,8 @@ from dispatcher.core.errors import StoreUnavailable
 from tests.support.beats import assert_each_once, assert_one_at_a_time
 from tests.support.gates import wait_until
 from tests.support.gateway import PATIENCE_S, Gateway, Worker, ids
-from tests.support.requests import alive, read, wait_gone
+from tests.support.recorder import lives
+from tests.support.requests import read, wait_gone
 
 
 class Embedded(Gateway):
@@ -36,7 +37,7 @@ class Embedded(Gateway):
         tasks = Path(f"/proc/{supervisor.pid}/task").glob("*/children")
         for pid in {int(child) for task in tasks for child in read(task).split()}:
             words = read(Path(f"/proc/{pid}/cmdline"))
-            if alive(pid) and words:
+            if lives(pid) and words:
                 found["router" if b"--route" in words else "worker" if b"--pool" in words else "server"] = pid
         return found
 
@@ -55,7 +56,7 @@ class Embedded(Gateway):
     def close(self) -> None:
         super().close()
         state = self.folder / ".wake" / "server.json"
-        if state.exists() and alive(pid := json.loads(state.read_text())["pid"]):
+        if state.exists() and lives(pid := json.loads(state.read_text())["pid"]):
             os.kill(pid, signal.SIGKILL)  # it is not a child of ours, and outlives its supervisor on purpose
             wait_gone(pid)
 
@@ -135,7 +136,7 @@ def test_its_processes_follow_a_supervisor_that_was_killed(embedded: Embedded) -
     embedded.submit("waits")
     embedded.open("goes-on")
     wait_gone(children["worker"], beat.pid)
-    assert alive(children["server"])
+    assert lives(children["server"])
     next_one = embedded.up()
     wait_gone(children["server"])
     assert set(embedded.children(next_one)) == {"router", "worker", "server"}

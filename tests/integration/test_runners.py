@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from dispatcher.core.models import Busy, Failed, HeartbeatRequest, Ran
-from tests.support.requests import alive, pid_in, request, wait_gone
+from tests.support.recorder import lives
+from tests.support.requests import pid_in, request, wait_gone
 from workers.reaper import Reaper
 from workers.runners import Cancelled, Control, RunResult
 from workers.runners.command import OUTPUT_BYTES, CommandRunner
@@ -119,7 +120,7 @@ def test_a_process_left_behind_in_the_background_may_outlive_a_turn_that_ran(rea
     sh(script + "0", reaper)
     survivor = pid_in(tmp_path / "pid")
     reaper.close()
-    assert alive(survivor)
+    assert lives(survivor)
     os.kill(survivor, signal.SIGKILL)
     (tmp_path / "pid").unlink()
     sh(script + "1", reaper)
@@ -280,4 +281,4 @@ def test_a_run_leaves_no_descriptor_and_no_zombie(reaper: Reaper) -> None:
         sh(script, reaper)
     assert sorted(os.listdir("/proc/self/fd")) == before
     children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
-    assert [pid for pid in children if not alive(int(pid))] == []
+    assert [pid for pid in children if not lives(int(pid))] == []

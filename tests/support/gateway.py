@@ -24,10 +24,11 @@ from dispatcher.store.opened import Store, open_store
 from dispatcher.submit import completion_of, submission_of
 from tests.support.beats import Beat, read_beats
 from tests.support.gates import wait_until
-from tests.support.producer import ROOT, Producer
+from tests.support.producer import Producer
 from tests.support.recorder import GATES, PLANS, lives
 from tests.support.requests import read
 from tests.support.server import Server
+from tests.support.sources import ROOT
 
 PATIENCE_S = 90.0
 RECORDER = {"type": "command", "command": [sys.executable, "-I", "-S", str(ROOT / "tests/support/recorder.py")]}

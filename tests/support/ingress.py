@@ -15,10 +15,10 @@ from dispatcher.routing import Router
 from dispatcher.store.mailbox import Begun, Leased
 from dispatcher.store.opened import Store, open_store
 from dispatcher.tokens import Keyring, new_key
+from tests.support.desk import Bells
 from tests.support.exec_process import environment
 from tests.support.gates import wait_until
 from tests.support.gateway import PATIENCE_S, Worker
-from tests.support.wake_cli import Bells
 
 AGENTS = '[agents.ops]\n[agents.research]\n[agents."lab-*"]\n[defaults]\nwindow_ms = 0\n[routing.bindings]\n"node-lab" = "research"\n'
 ANY = ("manual", "immediate", "event", "task", "scheduled", "rider")

@@ -10,10 +10,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.sources import ROOT
+
 Answer = dict[str, Any]
 
 

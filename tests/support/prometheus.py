@@ -50,7 +50,7 @@ class Prometheus:
         return found
 
     def healthy(self) -> bool:
-        """It has scraped everything at least twice: a rate needs two."""
+        """It has scraped everything more than twice: a rate needs two."""
         try:
             return bool(self.query("min(count_over_time(up[1h])) > 2 and min(up) == 1"))
         except (OSError, ValueError):  # not JSON while it starts

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dispatcher.core.models import Event, HeartbeatRequest, Intent, Source
 from tests.support.gates import wait_until
+from tests.support.recorder import lives
 
 PATIENCE_S = 90.0
 
@@ -27,14 +28,6 @@ def request(*, batch_id: str = "b-1", output: str = "", trace: dict[str, str] | 
     )
 
 
-def alive(pid: int) -> bool:
-    """Whether the process can still do anything: a zombie cannot."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def read(file: Path) -> bytes:
     """What /proc says; nothing of a process or thread that has just ended."""
     try:
@@ -54,4 +47,4 @@ def pid_in(file: Path) -> int:
 
 
 def wait_gone(*pids: int) -> None:
-    wait_until(lambda: not any(map(alive, pids)), PATIENCE_S, f"processes {pids} are gone")
+    wait_until(lambda: not any(map(lives, pids)), PATIENCE_S, f"processes {pids} are gone")

@@ -8,16 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from tests.support.requests import request
+from tests.support.sources import ROOT
 from workers.reaper import Reaper
 from workers.runners.command import CommandRunner
 from workers.runners.protocol import Control
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class RunnerProcess:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.support.gates import wait_until
 from tests.support.receiver import Got, Handler, Receiver, Reply
-
-PATIENCE_S = 40.0
 
 
 class StandInIngress(Receiver):
-    """Accepts each completion id once. `refusals` are answered first, one for each request; `port` 0 is a free one."""
+    """Accepts each completion id once. `refusals` are answered first, one for each request."""
 
     def __init__(self, token: str = "t0ken", *refusals: Reply) -> None:
         super().__init__(self._answer)
@@ -33,8 +30,3 @@ class StandInIngress(Receiver):
         known = said["completion_id"] in self.accepted
         self.accepted.setdefault(said["completion_id"], said)
         return Reply(200 if known else 202, json.dumps({"completion_id": said["completion_id"]}).encode())
-
-    def has_accepted(self, n: int = 1) -> list[dict[str, Any]]:
-        """What was accepted, oldest first, once there are `n`."""
-        wait_until(lambda: len(self.accepted) >= n, PATIENCE_S, f"{n} completions")
-        return list(self.accepted.values())

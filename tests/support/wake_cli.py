@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from dispatcher.routing import Router
 from dispatcher.store.mailbox import Begun, Leased
 from dispatcher.store.opened import Store
 from dispatcher.store.presence import PresenceLine
+from tests.support.desk import Bells
 from tests.support.exec_process import WAKE, environment
 from tests.support.gates import wait_until
 
@@ -52,18 +53,6 @@ class Done(NamedTuple):
         assert self.out.endswith("\n"), self
         assert self.out.count("\n") == 1, self
         return json.loads(self.out)
-
-
-class Bells:
-    """Notes who was rung."""
-
-    def __init__(self) -> None:
-        self.rung: list[tuple[str, str]] = []
-
-    def ring_all(self, agents: Iterable[tuple[str, str]]) -> int:
-        bells = list(agents)
-        self.rung += bells
-        return len(bells)
 
 
 class WakeCli:

@@ -15,14 +15,13 @@ from dispatcher.core.lineage import VARIABLE, to_variable
 from dispatcher.core.models import Busy, Failed, HeartbeatRequest, Ran, Skipped
 from workers.reaper import Reaper, ReaperUnavailable, shared_reaper
 from workers.runners.gated import OPEN_GATE, GatedCommand, why_not_startable
-from workers.runners.protocol import TRACE_BYTES, Control, RunResult, Why, broken_off, trace_headers
+from workers.runners.protocol import ERROR_CHARS, TRACE_BYTES, Control, RunResult, Why, broken_off, trace_headers
 from workers.runners.pump import Pump
 
 URL = "WAKE_REDIS_URL"  # with a login it is the worker's own
 SECRETS = ("WAKE_REDIS_PASSWORD", "WAKE_REDIS_PASSWORD_FILE", "WAKE_TOKEN_KEYS", "FLOWER_BASIC_AUTH")
 EXIT_BUSY = 75  # EX_TEMPFAIL
 OUTPUT_BYTES = 64 * 1024
-ERROR_CHARS = 300
 DRAIN_S = 0.5  # how long a process that the command left behind may hold its outputs open
 UNKILLABLE_S = 5.0  # after SIGKILL; longer only inside the kernel
 CHECK_S = 1.0  # how often a running command looks whether its reaper is alive

@@ -20,11 +20,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
-from workers.runners.protocol import Control, Why
+from workers.runners.protocol import ERROR_CHARS, Control, Why
 
 CONNECT_S = 10.0  # for the name, each address and the handshake; until then nothing of the request has left
 ANSWER_BYTES = 64 * 1024
-ERROR_CHARS = 300
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], control: Control, *,
     with closing(_connection(url, control, ca_file)) as connection, control.ending(line.hang_up):
         found = _exchange(connection, line, url, body, headers, control)
     # A line that was hung up looks like a connection that the receiver broke, or like the end of an answer without a length.
-    return control.why() or found if line.hung_up or isinstance(found, Unanswered) else found
+    broken = line.hung_up or isinstance(found, Unanswered)
+    return (control.why() or found) if broken else found
 
 
 class _Line:

@@ -22,14 +22,12 @@ from dispatcher.core.errors import ConfigError
 from dispatcher.core.exec_text import clean
 from dispatcher.core.models import Busy, Failed, HeartbeatRequest, Ran
 from workers.runners.exchange import Answer, Unanswered, post
-from workers.runners.protocol import Control, RunResult, Why, broken_off, trace_headers
+from workers.runners.protocol import ERROR_CHARS, NOTE_CHARS, Control, RunResult, Why, broken_off, trace_headers
 
 TOKEN_HEADER = "Wake-Fencing-Token"
 BUSY_STATUSES = (409, 423, 429, 503)
 KEY_BYTES = range(24, 65)  # what Standard Webhooks allows
 MAX_RETRY_AFTER_MS = 3_600_000  # nothing with work is looked at later than in an hour
-NOTE_CHARS = 4096
-ERROR_CHARS = 300
 
 
 @dataclass(frozen=True)

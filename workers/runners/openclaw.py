@@ -19,11 +19,10 @@ from dispatcher.core.models import Busy, Failed, HeartbeatRequest, Ran
 from workers.runners.exchange import Answer, Unanswered, post
 from workers.runners.gateway_message import message
 from workers.runners.http import retry_after_ms
-from workers.runners.protocol import Control, RunResult, Why, broken_off, trace_headers
+from workers.runners.protocol import ERROR_CHARS, Control, RunResult, Why, broken_off, trace_headers
 
 BODY_BYTES = 250_000  # the gateway takes 256 KiB
 AWAY_MS, LONG_AWAY_MS = 5_000, 600_000
-ERROR_CHARS = 300
 BUSY_STATUSES = (409, 429, 503)
 FINAL_STATUSES = (400, 413)  # unknown agent, key prefix that is not allowed, too large: the same request is never accepted
 

@@ -20,6 +20,9 @@ from workers.runners.deadlines import deadlines
 
 P = ParamSpec("P")
 TRACE_BYTES = 8192
+ERROR_CHARS = 300  # of the words for what went wrong
+NOTE_CHARS = 4096  # of what a turn says of itself
+LEASE_LOST = "lease lost"
 
 
 class Why(StrEnum):
@@ -51,7 +54,7 @@ def broken_off(why: Why, note: str = "") -> RunResult:
     """The answer of a heartbeat that had to end before its work did; `note` is what it had said by then."""
     match why:
         case Why.LOST:
-            return Failed(error="lease lost", note=note)
+            return Failed(error=LEASE_LOST, note=note)
         case Why.TIMEOUT:
             return Failed(error="timeout", note=note)
         case Why.CANCEL | Why.STOP:

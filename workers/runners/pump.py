@@ -34,9 +34,8 @@ class Tail:
         """Decoded; what is no UTF-8 is replaced. An ellipsis in front says that there was more."""
         if not self._cut:
             return self._kept.decode("utf-8", "replace")
-        halved = next(
-            (n for n, byte in enumerate(self._kept[:4]) if byte & 0xC0 != 0x80), 0
-        )  # rest of a character that the cut went through
+        # The rest of a character that the cut went through.
+        halved = next((n for n, byte in enumerate(self._kept[:4]) if byte & 0xC0 != 0x80), 0)
         return "…" + self._kept[halved:].decode("utf-8", "replace")
 
 

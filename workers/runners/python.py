@@ -22,10 +22,8 @@ from typing import Literal
 from dispatcher.causes import heartbeat_of
 from dispatcher.core.exec_text import clean
 from dispatcher.core.models import Busy, Failed, HeartbeatRequest, Outcome, Ran, Skipped
-from workers.runners.protocol import Control, RunResult, Why, broken_off
+from workers.runners.protocol import ERROR_CHARS, NOTE_CHARS, Control, RunResult, Why, broken_off
 
-ERROR_CHARS = 300
-NOTE_CHARS = 4096
 FUNCTIONS = 256  # whose parameters are remembered
 
 

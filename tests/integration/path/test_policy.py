@@ -10,7 +10,7 @@ from typing import Any
 from dispatcher.core.rules import BUDGET, CAP, QUIET_HOURS
 from tests.support.gates import wait_until
 from tests.support.gateway import PATIENCE_S, Gateway
-from tests.support.producer import ROOT
+from tests.support.sources import ROOT
 from tests.support.store import deposit
 
 ASKED = "asked"

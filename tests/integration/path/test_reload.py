@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.gates import wait_until
 from tests.support.gateway import RECORDER, Gateway
-from tests.support.producer import ROOT
+from tests.support.sources import ROOT
 
 LONG = {"runner": RECORDER, "every": "0"}
 
