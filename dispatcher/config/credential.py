@@ -39,7 +39,7 @@ def _content(file: str) -> str:
         with Path(file).open("rb") as opened:
             return opened.read(MAX_BYTES).decode()
     except OSError as error:
-        raise ConfigError([f"the secret's file {file} cannot be read ({error.strerror}); correct `secret_file` or its rights"]) from None
+        raise ConfigError([f"the secret's file {file} cannot be read ({error.strerror}); correct its path or its rights"]) from None
     except UnicodeDecodeError:
         raise ConfigError([f"the secret's file {file} is not text; write the secret there as it is used"]) from None
 

@@ -58,9 +58,9 @@ def _read(source: Path) -> dict[str, Any]:
     except FileNotFoundError:
         problem = "there is no such file; correct --config or WAKE_CONFIG"
     except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
+        problem = f"cannot be read ({error.strerror}); correct its rights, or name another file with --config"
     except UnicodeDecodeError:
-        problem = "is not UTF-8 text"
+        problem = "is not UTF-8 text; save it as UTF-8"
     except (ValueError, RecursionError) as error:  # also of a number with thousands of digits, and of tables within tables
         problem = f"is not valid TOML: {error}"
     raise ConfigError([problem], str(source))

@@ -27,10 +27,10 @@ def _server_url(url: str) -> str:
         port_fits = False
     if not port_fits:
         raise ValueError("has no usable port; in a password, / ? # @ and : must be percent-encoded")
-    database = parse_qs(parts.query).get("db", ["" if parts.scheme == "unix" else parts.path.strip("/")])[-1]
+    said = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    database = said.get("db", "" if parts.scheme == "unix" else parts.path.strip("/"))
     if database and not (database.isascii() and database.isdecimal()):
         raise ValueError(f"must end with the number of a database, as in {URL_FORMS}")
-    said = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     if said.get("ssl_cert_reqs", "required") != "required" or said.get("ssl_check_hostname", "true").lower() not in ("true", "1", "yes"):
         raise ValueError("would trust any server; name its certificate authority in [redis] ca_file instead")
     return url

@@ -43,8 +43,7 @@ def budget_until(spent: Iterable[tuple[int, int]], now_ms: int, per_hour: int, p
 
     The hour is that of the clock, the day is the last 24 of them: a budget frees itself at full hours.
     """
-    hour = now_ms // HOUR_MS
-    counts = {at: count for at, count in spent if hour - 24 < at <= hour}
+    hour, counts = _last_day(spent, now_ms)
     waits = [hour + 1] if 0 < per_hour <= counts.get(hour, 0) else []
     if 0 < per_day <= (left := sum(counts.values())):
         for at in sorted(counts):
@@ -57,10 +56,15 @@ def budget_until(spent: Iterable[tuple[int, int]], now_ms: int, per_hour: int, p
 
 def budget_share(spent: Iterable[tuple[int, int]], now_ms: int, per_hour: int, per_day: int) -> float:
     """How much of its budgets an agent has spent, of the one that is nearer its end; 1 is all, 0 also without a budget."""
-    hour = now_ms // HOUR_MS
-    counts = {at: count for at, count in spent if hour - 24 < at <= hour}
+    hour, counts = _last_day(spent, now_ms)
     used = [(counts.get(hour, 0), per_hour), (sum(counts.values()), per_day)]
     return max((count / budget for count, budget in used if budget > 0), default=0.0)
+
+
+def _last_day(spent: Iterable[tuple[int, int]], now_ms: int) -> tuple[int, dict[int, int]]:
+    """This hour, and the starts by hour of the last 24, this one included."""
+    hour = now_ms // HOUR_MS
+    return hour, {at: count for at, count in spent if hour - 24 < at <= hour}
 
 
 def lineage_until(last_start_ms: int, depth: int, rules: Rules) -> int:

@@ -12,7 +12,7 @@ from dispatcher.core.models import Lineage, Wake
 VARIABLE = "WAKE_LINEAGE"  # in the environment of a running heartbeat: <depth>:<agent>:<root>
 
 
-class Reported(Protocol):
+class HasLineage(Protocol):
     """A completion, or a wake that somebody asks for."""
 
     @property
@@ -21,7 +21,7 @@ class Reported(Protocol):
     def lineage(self) -> dict[str, Any] | None: ...
 
 
-def lineage_of(completion: Reported) -> Lineage:
+def lineage_of(completion: HasLineage) -> Lineage:
     """As its producer says it; one that says nothing usable begins a chain of its own."""
     try:
         return Lineage.model_validate(completion.lineage) if completion.lineage else Lineage(root=completion.completion_id)

@@ -168,7 +168,7 @@ class Batch(Value):
 
 
 class Lease(Value):
-    """The time-bound right to run one agent. Durations count from the moment before the call that granted it."""
+    """The time-bound right to run one agent; how long it lasts is known to the store. `token` fences every step of its holder."""
 
     agent_id: AgentId
     pool: str

@@ -76,7 +76,7 @@ Decision = RunTarget | RunParked | BuryTarget | BuryParked | SetTick | Defer
 
 
 class Admission(NamedTuple):
-    """A decision to run that needs a place first. Lower ranks go first; `late`: it is overdue and takes part in the bounded release."""
+    """A decision to run that needs a place first. `urgency`: unlike in URGENCY, 0 goes first. `late`: the bounded release counts it."""
 
     urgency: int
     since_ms: int
@@ -246,7 +246,7 @@ def _hold_until(hold: Hold, snapshot: Snapshot) -> int:
 
 
 def _set_aside(snapshot: Snapshot, reason: str, older_than_ms: int) -> BuryTarget | BuryParked | None:
-    """The next thing that became dead letters, one at a time: whatever waited at least so long."""
+    """What becomes dead letters next, one thing at a time: whatever has waited at least so long."""
     before = snapshot.now_ms - older_than_ms
     for parked in snapshot.parked:
         if parked.created_at_ms <= before:

@@ -24,8 +24,10 @@ class Backlogs:
     def of(self, pool: str, now_ms: int) -> Backlog:
         """Agents of one pool: due and not running, running, and how long their heartbeats took of late."""
         with unavailable(f"read the backlog of pool={pool}"):
-            offsets = [int(found or 0) for found in self._of_each_slot(pool, "hget", "clock", "offset")]
             pipe = self._client.pipeline(transaction=False)
+            for slot in range(self._keys.slots):
+                pipe.hget(self._keys.pool(slot, pool)["clock"], "offset")
+            offsets = [int(found or 0) for found in pipe.execute()]
             for slot, offset in enumerate(offsets):
                 keys = self._keys.pool(slot, pool)
                 for index in (keys["due"], keys["look"]):
@@ -53,12 +55,6 @@ class Backlogs:
             pipe.xrange(self._keys.inbox["stream"], count=1)
             length, first = pipe.execute()
         return length, max(0, now_ms - int(first[0][0].partition("-")[0])) if first else 0
-
-    def _of_each_slot(self, pool: str, command: str, key: str, *words: str) -> list[Any]:
-        pipe = self._client.pipeline(transaction=False)
-        for slot in range(self._keys.slots):
-            getattr(pipe, command)(self._keys.pool(slot, pool)[key], *words)
-        return list(pipe.execute())
 
 
 def _turns(newest_first: Sequence[dict[str, str]]) -> list[int]:

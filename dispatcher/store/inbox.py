@@ -1,4 +1,4 @@
-"""The inbox: every accepted completion lies here until its owner's mailbox has it. One of the two modules that change state."""
+"""The inbox: every accepted completion lies here until its owner's mailbox has it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers that the store's steps are given. The configuration fills them in; here they have no opinion."""
+"""The numbers that the store's steps are given. `limits_of` fills in what the configuration says; those defaults serve tests only."""
 
 from __future__ import annotations
 

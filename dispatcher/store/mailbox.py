@@ -1,4 +1,4 @@
-"""The mailbox of one agent: waiting wakes, lease, frozen batches. One of the two modules that change state.
+"""The mailbox of one agent: waiting wakes, lease, frozen batches.
 
 One method per step, each atomic on the server. A late holder is answered `STALE_TOKEN`, never success.
 """

@@ -58,7 +58,8 @@ local function tick_due(K, agent, deferred, given)
   return math.max(at, deferred)
 end
 
--- free_due: when to look if nobody holds the agent, and when the part of that is which is work; nil if there is none. Reads only.
+-- free_due: two times, nil where there is none: when to look if nobody holds the agent, and when to look at its work alone, without
+-- the cadence. Reads only.
 -- `seen`: what the caller just read: `pages`, `parked`, `tick`, and `deferred`, until when each intent is, if not as it is recorded.
 local function free_due(K, agent, seen)
   local best
