@@ -132,7 +132,7 @@ def admission(snapshot: Snapshot, decision: RunTarget | RunParked, rules: Rules)
         found = [(URGENCY[p.urgent or p.intent], p.created_at_ms) for p in snapshot.parked if p.batch_id == decision.batch_id]
     else:
         found = [(URGENCY[ln.intent], ln.oldest_at_ms) for ln in snapshot.lanes if ln.session_key == decision.session_key]
-    urgency, since_ms = max(found, default=(0, snapshot.now_ms))
+    urgency, since_ms = max(found, key=lambda one: (one[0], -one[1]), default=(0, snapshot.now_ms))
     return Admission(max(URGENCY.values()) - urgency, since_ms, late)
 
 

@@ -73,7 +73,7 @@ def test_what_lies_in_the_store(wake: WakeCli) -> None:
     assert found["wake_completions_settled_total"] == {("agents",): 1, ("quiet",): 0}
     assert found["wake_completions_suppressed_total"] == {("",): 0, ("agents",): 1, ("quiet",): 0}
     assert found["wake_dead_lettered_total"] == {("", "unbound-key"): 1, ("agents", "attempts-exhausted"): 1}
-    assert found["wake_heartbeats_total"] == {("ran", "agents"): 1}
+    assert found["wake_heartbeats_total"] == {("failed", "agents"): 1, ("ran", "agents"): 1}
     assert (found["wake_dead_letters"], found["wake_inbox_depth"], found["wake_balance"]) == ({(): 2}, {(): 1}, {(): 0})
     assert found["wake_mailbox_depth"] == {("agents",): 2}
     assert found["wake_agents_with_work"] == {("agents",): 1, ("quiet",): 0}

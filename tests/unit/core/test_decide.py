@@ -210,6 +210,8 @@ def test_who_needs_a_place_goes_by_urgency_then_age() -> None:
     late = admission(shown._replace(due_ms=NOW - 60_001), RunParked("ops-1"), Rules(release_per_s=1))
     assert late == Admission(1, NOW - 50, late=True)
     assert [one.reason for one in (late, late._replace(late=False))] == [RELEASE, CAP]
+    rides_along = state(lane(at=NOW - 9), lane("rider", at=NOW - 1))
+    assert admission(rides_along, RunTarget(MAIN, ()), capped) == Admission(2, NOW - 9, late=False), "of equals the oldest counts"
 
 
 @pytest.mark.parametrize("wait_ms", [-5, 0, 1, 10_000])
