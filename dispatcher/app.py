@@ -46,7 +46,7 @@ def current_store() -> Store:
 
 
 def forget_current() -> None:
-    """Reads configuration and server anew at the next use: after a reload, or when the embedded server moved."""
+    """Reads configuration and server anew at the next use. A reload keeps the connections instead: `adopt_config`."""
     _adopted.clear()
     _stores.clear()
 

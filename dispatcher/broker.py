@@ -1,4 +1,4 @@
-"""Messages that are none. Whoever can write to the server can put anything on a queue, by accident too.
+"""Items on a queue that are no messages, or none of ours. Whoever can write to the server can put anything on a queue, by accident too.
 
 Kombu decodes an item in the worker's event loop, where an error ends the worker; the item is gone by then, but the next one ends the next
 worker. Here it is said and dropped: a message is a hint, so nothing is lost with it.

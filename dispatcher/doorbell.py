@@ -22,7 +22,7 @@ class Doorbell:
         self._store, self._config = store, config
         self._hints = Hints(app, names.HEARTBEAT)
 
-    def queue_of(self, agent_id: str, pool: str) -> str:
+    def _queue_of(self, agent_id: str, pool: str) -> str:
         """The queue of the agent's partition as of now."""
         redis = self._config.redis
         return names.agent_queue(redis.prefix, pool, names.slot_of(agent_id, redis.slots), self._config.pool(pool).partitions)
@@ -33,7 +33,7 @@ class Doorbell:
         if not bells:
             return 0
         try:
-            self._hints.publish(self._store.caller.wire, [(self.queue_of(*bell), bell[:1]) for bell in bells])
+            self._hints.publish(self._store.caller.wire, [(self._queue_of(*bell), bell[:1]) for bell in bells])
         except Exception as error:  # noqa: BLE001  # kombu, Celery or the connection; a doorbell is a hint, whatever went wrong
             log.warning("ring %d agents: %s; the sweep rings again", len(bells), error)
             return 0

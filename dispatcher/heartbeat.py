@@ -102,7 +102,7 @@ class Heartbeats:
                 step = partial(self._store.mailbox.begin, lease, session, intents, rules.max_batch, 0, counts=False)
                 begun = self._insist(step, self._claim_s)
                 if not isinstance(begun, Begun):
-                    return _not_begun(begun)
+                    return _not_begun(lease, begun)
                 return self._bury(lease, snapshot, begun.batch.batch_id, reason, running=True)
             case BuryParked(batch_id, reason):
                 return self._bury(lease, snapshot, batch_id, reason, running=False)
@@ -126,7 +126,7 @@ class Heartbeats:
             return Started(lease, begun.batch, asked_at, capped, snapshot.real_ms or snapshot.now_ms)
         if capped:
             self._store.caps.leave(lease.agent_id, lease.pool)
-        return _not_begun(begun)
+        return _not_begun(lease, begun)
 
     def _defer(self, lease: Lease, snapshot: Snapshot, deferrals: Sequence[Deferral]) -> NotStarted | None:
         ended = self._insist(partial(self._store.mailbox.defer, lease, snapshot.seq, deferrals), self._claim_s)
@@ -149,7 +149,7 @@ class Heartbeats:
         ended = self._insist(partial(mailbox.bury, lease, batch_id, reason, ""), self._claim_s)
         if ended.status != "DEAD_FULL":
             return NotStarted("dead-lettered", reason, batch_id, ended.ring)
-        log.error("the dead letters are full, batch %s waits; revive or drop some", batch_id)
+        _say_dead_full(lease, batch_id)
         if running:
             self._insist(partial(mailbox.park, lease, batch_id, "handed-back", FULL_WAIT_MS, reason), self._claim_s)
         else:
@@ -185,7 +185,7 @@ class Heartbeats:
         ended = self._store.mailbox.bury(lease, batch_id, reason, error)
         if ended.status != "DEAD_FULL":
             return ended
-        log.error("the dead letters are full, batch %s waits; revive or drop some", batch_id)
+        _say_dead_full(lease, batch_id)
         return self._store.mailbox.park(lease, batch_id, "failed", FULL_WAIT_MS, error)
 
 
@@ -210,6 +210,10 @@ def describe(agent_id: str, done: NotStarted) -> dict[str, Any]:
     return did | ({"batch": done.batch_id} if done.batch_id else {})
 
 
-def _not_begun(ended: Ended) -> NotStarted:
-    log.warning("begin refused: %s", ended.status)
+def _say_dead_full(lease: Lease, batch_id: str) -> None:
+    log.error("bury agent=%s batch=%s: the dead letters are full, it waits; revive or drop some", lease.agent_id, batch_id)
+
+
+def _not_begun(lease: Lease, ended: Ended) -> NotStarted:
+    log.warning("begin agent=%s: refused: %s; a later look decides again", lease.agent_id, ended.status)
     return NotStarted("not-begun", ended.status)

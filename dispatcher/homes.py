@@ -20,10 +20,6 @@ class Homes:
         self._known: dict[str, tuple[str, str]] = {}
         self._queue = lru_cache(maxsize=REMEMBERED)(self._queue_of)
 
-    def queue_of(self, agent_id: str) -> str:
-        """The queue of the agent's partition as of now."""
-        return self.queue_in(agent_id, self.home(agent_id)[0])
-
     def queue_in(self, agent_id: str, pool: str) -> str:
         """The queue on which an agent of this pool is rung."""
         return self._queue(agent_id, pool)

@@ -269,7 +269,7 @@ class Router:
     def route_to(self, address: Address, via: Via) -> Route:
         """How that address is rung now."""
         pool, _ = self._homes.home(address.agent_id)
-        return Route(address=address, pool=pool, queue=self._homes.queue_of(address.agent_id), via=via)
+        return Route(address=address, pool=pool, queue=self._homes.queue_in(address.agent_id, pool), via=via)
 
 
 def _pinned_address(pin: str) -> Address:

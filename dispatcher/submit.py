@@ -89,17 +89,18 @@ def submit_wake(kwargs: Mapping[str, Any], config_path: str | None = None) -> Re
 
 def submit(reported: Reported) -> Receipt:
     """As `submit_completion`, for what was checked already."""
-    receipt, announce = current_store().inbox.submit(submission_of(reported))
-    if announce:
-        announce_inbox()
-    return receipt
+    return _accepted(submission_of(reported))
 
 
 def submit_unusable(words: Mapping[str, Any], completion_id: str) -> Receipt:
     """Keeps what a foreign program sent and nobody can use: accepted, so that it becomes a dead letter with its reason."""
     kept = {name: value for name, value in words.items() if name not in ("token", "kind")}  # it must not be read as anything else
     body = json.dumps(kept, default=str)[:MAX_UNUSABLE_CHARS]
-    receipt, announce = current_store().inbox.submit(Submission(completion_id, blake2b(body.encode(), digest_size=16).hexdigest(), body))
+    return _accepted(Submission(completion_id, blake2b(body.encode(), digest_size=16).hexdigest(), body))
+
+
+def _accepted(submission: Submission) -> Receipt:
+    receipt, announce = current_store().inbox.submit(submission)
     if announce:
         announce_inbox()
     return receipt

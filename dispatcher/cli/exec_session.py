@@ -74,16 +74,13 @@ class Session:
         """Our terminal as it was; after the last words of the command, which its own has made fit for a raw one."""
         self._detach()
 
-    def resized(self) -> None:
-        copy_size(0, self._ours)
-
     def attach(self) -> None:
         """Takes the keys, if we are in the foreground."""
         with self._lock:
             if self._over:
                 return
             self._attached = self._terminal.enter()
-        self.resized()
+        copy_size(0, self._ours)  # it may have been resized while we were away
         os.write(self._wake, b".")
 
     def _detach(self) -> None:

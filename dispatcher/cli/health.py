@@ -73,7 +73,9 @@ def _living(config: Config, role: str | None, pool: str | None) -> tuple[list[st
         if beat.age_s > HANGS_S
     ]
     if not found:
-        problems.append(f"no {_named(role, pool)} of {config.data_dir} runs here; start one with `wake worker`")
+        problems.append(
+            f"no {_named(role, pool)} of {config.data_dir} runs here; start one with `wake worker{' --route' if role == 'router' else ''}`"
+        )
     return [beat.holder for beat in found], problems, 1
 
 

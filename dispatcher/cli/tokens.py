@@ -53,7 +53,7 @@ def keygen(
     except FileExistsError:
         raise ConfigError([f"token keygen: {path} is there already; use --rotate to put a new key before its newest one"]) from None
     except (OSError, ValueError) as error:
-        raise ConfigError([f"token keygen: {path}: {getattr(error, 'strerror', None) or error}"]) from None
+        raise ConfigError([f"token keygen: {path}: {getattr(error, 'strerror', None) or error}; name another FILE"]) from None
     if as_json:
         document({"file": str(path), "keys": 1 + len(kept)})
     else:

@@ -18,11 +18,11 @@ from typing import Any
 
 from dispatcher.config import Config
 from dispatcher.core.errors import WakeError
+from dispatcher.simulate.arrivals import HOUR_MS
 from dispatcher.simulate.course import Course, NotApart, Plan, Progress, simulate
 from dispatcher.simulate.history import History
 from dispatcher.store.books import Balance
 
-HOUR_MS = 3_600_000
 WORTH_IT = 400  # completions, or hours of agents, below which starting another process costs more than it saves
 
 
