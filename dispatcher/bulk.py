@@ -70,10 +70,14 @@ class Batch:
         """The page goes out. What is still to come is prepared while the server is at it."""
         self._receive()
         page, self._waiting = self._waiting, []
-        if page and self._trouble is None:
-            self._out = page, current_store().inbox.post([submission for submission, _ in page])
-        else:
-            self._keep([submission for submission, _ in page])
+        submissions = [submission for submission, _ in page]
+        try:
+            if page and self._trouble is None:
+                self._out = page, current_store().inbox.post(submissions)
+                return
+        except StoreUnavailable as error:  # no embedded server runs, so there is not even an address
+            self._trouble = error
+        self._keep(submissions)
 
     def _receive(self) -> None:
         """The answers to the page that is out."""

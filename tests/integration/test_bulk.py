@@ -27,7 +27,8 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server, r
 
     def configured(url: str = server.url, more: str = "") -> Path:
         path = tmp_path / "wake.toml"
-        path.write_text(f'[redis]\nurl = "{url}"\nconnect_timeout_ms = 500\n[agents.ops]\n{more}')
+        where = f'url = "{url}"\n' if url else ""  # without one, an embedded server that does not run here
+        path.write_text(f"[redis]\n{where}connect_timeout_ms = 500\n[agents.ops]\n{more}")
         use_config(str(path))
         return tmp_path / ".wake" / "spool"
 
@@ -115,6 +116,15 @@ def test_while_no_server_answers_they_are_kept_and_the_next_batch_delivers_them(
         together((f"new{number}", 1))
     assert pending(spool) == []
     assert [name for name in accepted(redis_client) if name.startswith("k")] == kept.kept
+
+
+def test_without_a_server_that_has_an_address_they_are_kept_page_by_page(configure: Configure) -> None:
+    spool = configure(url="")
+    with dispatcher.batch(page=2) as sent:
+        for number in range(5):
+            report(f"c{number}")
+    assert sent.kept == sent.ids == [f"c{number}" for number in range(5)]
+    assert len(pending(spool)) == 5
 
 
 def test_what_can_neither_be_sent_nor_kept_is_told_by_its_id(configure: Configure, tmp_path: Path) -> None:
