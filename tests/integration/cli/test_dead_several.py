@@ -137,7 +137,7 @@ def test_retention_that_was_switched_off_ends_with_the_reload(wake: WakeCli) -> 
     before, text = wake.config, (wake.folder / "wake.toml").read_text()
     wake.configure(text + "[bounds]\ndead_ms = 1\n")
     loop = RouterLoop(wake.store, wake.config, None)  # type: ignore[arg-type]  # no inbox is looked at
-    loop.use(wake.store, before, None)  # type: ignore[arg-type]  # as above
+    loop.use(wake.store, before, None)  # type: ignore[arg-type]  # no inbox is looked at
     wake.settle_time()
     assert loop.keep_letters() == 0
     assert len(left(wake)) == 5
