@@ -217,7 +217,7 @@ class Roles:
         unacked = f"{self._prefix}.{pool}.unacked"
         control = ("~_kombu.binding_deadlines", "~_kombu.binding*.celery.pidbox", "~_kombu.binding*.reply.celery.pidbox")
         return (
-            Grant(("brpop", "llen", "lpush", "rpush", "exists"), (f"~{queues}",)),
+            Grant(("brpop", "lmpop", "llen", "lpush", "rpush", "exists"), (f"~{queues}",)),
             Grant(("hset", "hget", "hdel", "zadd", "zrem", "zrange", "set", "get", "del", "evalsha", "watch"), (f"~{unacked}*",)),
             Grant(("evalsha", "smembers", *_BINDING_COMMANDS), control),
             Grant(("llen", "del", "exists"), (f"~{name}.*.celery.pidbox",)),

@@ -7,6 +7,8 @@ worker. Here it is said and dropped: a message is a hint, so nothing is lost wit
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty
 from typing import Any
 
@@ -16,12 +18,15 @@ from celery.app.control import Control
 from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 from kombu.transport import redis, virtual
-from redis.exceptions import NoPermissionError
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
+from redis.exceptions import NoPermissionError, ResponseError
 
 from dispatcher import names
 
 log = logging.getLogger(__name__)
 SHOWN_CHARS = 200
+MORE = 32  # messages of one turn of a worker's loop, beside the first: signals and remote control wait as long
 # Headers of Celery that nobody of ours sends: a later time is held in memory, a time limit kills children.
 NOT_OURS = frozenset({"eta", "expires", "timelimit", "group", "group_index", "shadow", "stamps", "stamped_headers", "reply_to"})
 
@@ -59,6 +64,7 @@ class Channel(redis.Channel):
 
     QoS = QoS
     _publisher: Any = None
+    _may_take_more = True
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         if asynchronous:
@@ -68,9 +74,33 @@ class Channel(redis.Channel):
         return self._publisher
 
     def _brpop_read(self, **options: Any) -> Any:
+        read = self._decoded(lambda: redis.Channel._brpop_read(self, **options))
+        for _ in range(MORE):
+            if not self._may_take_more or not self.active_queues or not self.qos.can_consume() or not self._took_one():
+                break
+        return read
+
+    def _took_one(self) -> bool:
+        """Without a turn of the loop for it, which costs about as much as the rest of a message."""
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        try:
+            found = self.client.execute_command("LMPOP", len(queues), *queues, "RIGHT")
+        except ResponseError as error:  # a server's user of before
+            log.info("messages are taken one in a turn: %s; `wake acl` writes the rights anew", error)
+            self._may_take_more = False
+            return False
+        if not found:
+            return False
+        queue, item = bytes_to_str(found[0]), found[1][0]
+        self._queue_cycle.rotate(queue)
+        with suppress(Empty):
+            self._decoded(lambda: self.connection._deliver(loads(bytes_to_str(item)), queue))
+        return True
+
+    def _decoded(self, deliver: Callable[[], Any]) -> Any:
         self.connection.delivering = False
         try:
-            return super()._brpop_read(**options)
+            return deliver()
         except (ValueError, RecursionError) as error:  # of JSON and of UTF-8; those of a delivery are met where it is made
             if self.connection.delivering:
                 raise

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +17,9 @@ from pydantic import ValidationError
 from dispatcher.config import Config, rules_of
 from dispatcher.core import session_key
 from dispatcher.core.errors import Forbidden, InvalidAddress, StoreUnavailable, TokenRefused
-from dispatcher.core.exec_text import clean
 from dispatcher.core.guards import due_delay_ms
 from dispatcher.core.models import Address, DeadReason, Intent, Route
-from dispatcher.core.reported import Reported, lane_of, output_of, quiet_reason, read_body, wake_of, without_token
+from dispatcher.core.reported import Reported, lane_of, named_in, output_of, quiet_reason, read_body, reason_of, wake_of, without_token
 from dispatcher.core.resolve import Resolved, Via, resolve
 from dispatcher.core.wake_request import WakeRequest
 from dispatcher.homes import Homes
@@ -33,6 +32,7 @@ from dispatcher.tokens import REMEDY, Keyring, authorize
 
 log = logging.getLogger(__name__)
 MAX_STORED_OUTPUT_BYTES = 16 * 1024
+GATHER_S = 0.01  # what came just after another one waits for so long at most, so that more of them share a page
 REMEMBERED = 65_536  # keys whose owner is not looked for again
 Owned = tuple[InboxEntry, Reported, Address, Via]
 
@@ -83,17 +83,25 @@ class Router:
         default, main_key = config.routing.default_agent, config.defaults.main_key
         return resolve(key, agent_id, bindings, default, config.knows, lambda agent: config.agent(agent).enabled, main_key)
 
-    def drain_inbox(self, limit: int | None = None) -> dict[str, int]:
-        """Routes what lies in the inbox, `limit` entries at a time, until it is empty. Counts per queue, and "dead", "suppressed"."""
+    def drain_inbox(self, limit: int | None = None, *, stay_s: float = 0.0) -> dict[str, int]:
+        """Routes what lies in the inbox, `limit` entries at a time, until it is empty. Counts per queue, and "dead", "suppressed".
+
+        With `stay_s` it looks again shortly after a page, for so long at most. Where completions come one upon the other they then share
+        the cost of a page, and their producers need not tell a router of each.
+        """
         limit = limit or self._config.routing.route_batch
         done: Counter[str] = Counter()
+        until = time.monotonic() + stay_s
         with self._draining:  # the task and the timer of one process take turns
             while True:
-                claimed = self._store.inbox.claim(self.consumer, limit)
+                stay = time.monotonic() < until
+                claimed = self._store.inbox.claim(self.consumer, limit, stay=stay)
                 self.deliver(self.own_all(claimed, done), done)
                 self.on_page()
-                if len(claimed.entries) < limit:
+                if len(claimed.entries) < (1 if stay else limit):
                     return dict(done)
+                if len(claimed.entries) < limit:
+                    time.sleep(GATHER_S)
 
     def oldest_entry_ms(self) -> int:
         """Everything accepted before this has left the inbox."""
@@ -243,8 +251,8 @@ class Router:
         return replace(item, deposit=replace(item.deposit, pool=pool, configured=configured))
 
     def _refuse(self, entry: InboxEntry, error: InvalidAddress | ValidationError, pin: str | None, done: Counter[str]) -> None:
-        reason = error.reason if isinstance(error, InvalidAddress) else _reason_of(error)
-        key, agent_id = _named_in(entry)
+        reason = error.reason if isinstance(error, InvalidAddress) else reason_of(error)
+        key, agent_id = named_in(entry.body)
         parsed = session_key.parse(key)
         owner, via = (pin.partition("|")[0], "binding") if pin else (parsed.agent_id if parsed else agent_id, "session-key")
         if entry.deliveries > 1 and owner and self._store.ledger.has_marker(owner, entry.completion_id, entry.entry):
@@ -275,22 +283,3 @@ class Router:
 def _pinned_address(pin: str) -> Address:
     agent_id, _, key = pin.partition("|")
     return Address(agent_id=agent_id, session_key=key)
-
-
-def _reason_of(error: ValidationError) -> DeadReason:
-    for fault in error.errors(include_url=False, include_input=False):
-        if fault["loc"][:1] == ("session_key",):
-            return DeadReason.TOO_LARGE if "at most" in fault["msg"] else DeadReason.MALFORMED_KEY
-    return DeadReason.INVALID_COMPLETION
-
-
-def _named_in(entry: InboxEntry) -> tuple[str, str | None]:
-    """Key and agent of an entry that may be anything, for its dead letter."""
-    try:
-        words = json.loads(entry.body)
-    except (ValueError, RecursionError):
-        return "", None
-    if not isinstance(words, dict):
-        return "", None
-    key, agent_id = words.get("session_key"), words.get("agent_id")
-    return clean(key) if isinstance(key, str) else "", clean(agent_id)[:64] if isinstance(agent_id, str) else None

@@ -21,6 +21,8 @@ from dispatcher.result import CompletionResult
 from dispatcher.routing import Router
 from dispatcher.submit import completion_of, submit, submit_unusable, wake_request_of
 
+STAY_S = 1.0  # a router that is asked to end does so after this at the latest
+
 
 class SubmittingTask(PlainTask):
     """A task whose publish is durable: the inbox entry first, the message that makes a router look second."""
@@ -99,7 +101,7 @@ def wake_requested(self: WakingTask, *args: Any, **words: Any) -> dict[str, Any]
 @app.task(name=names.ROUTE, shared=False)
 def route() -> dict[str, int]:
     """Drains the inbox. What was done: completions per queue, and "dead", "suppressed"."""
-    return router().drain_inbox()
+    return router().drain_inbox(stay_s=STAY_S)
 
 
 @cache

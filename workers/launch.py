@@ -21,6 +21,8 @@ log = logging.getLogger("wake")
 SUPERVISED = "WAKE_SUPERVISED"
 ROUTER_THREADS = 2
 THREADS = "workers.thread_pool:ThreadPool"
+# Celery's loop makes several system calls for each message, and after each one it waits for the interpreter until a thread gives it up.
+SWITCH_S = 0.0005
 RETRY_S = 0.2
 
 
@@ -92,6 +94,7 @@ def _consume(pool: str | None, queues: list[str], pool_type: str, concurrency: i
     name = "router" if pool is None else pool
     # Without `--pool` this setting counts.
     chosen.conf.worker_pool = THREADS if pool_type == "threads" else pool_type
+    sys.setswitchinterval(SWITCH_S)
     chosen.worker_main(
         [
             *(["--quiet"] if current_config().logging.format == "json" else []),  # no banner among the lines

@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 # Every slot is swept, due or not, well within the second after which it counts as unswept; by one worker, however many there are.
 FULL_SWEEP_S, FRESH_MS = 0.4, 200
 WATCH_S = 0.25
-SHORTEST_WAIT_S = 0.005
+# A look costs milliseconds, whatever it finds: where much comes due one upon the other, one look rings some of it at once.
+SHORTEST_WAIT_S, WAIT_AFTER_RINGING_S = 0.005, 0.02
 
 
 class Sweeper(Loop):
@@ -51,7 +52,7 @@ class Sweeper(Loop):
             self._watch_at = now + WATCH_S
             self._watch(now)
         soon = self._interval_s if looked.next_ms is None else min(self._interval_s, looked.next_ms / 1000)
-        return max(soon, SHORTEST_WAIT_S)
+        return max(soon, WAIT_AFTER_RINGING_S if looked.due else SHORTEST_WAIT_S)
 
     def _backlog(self) -> set[tuple[int, str]]:
         """(slot, pool) whose queue still holds messages: to ring again there would only make it longer."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
+from pydantic import ValidationError
+
 from dispatcher.core import session_key
-from dispatcher.core.exec_text import exec_wake
+from dispatcher.core.exec_text import clean, exec_wake
 from dispatcher.core.exec_text import quiet_reason as quiet_completion
-from dispatcher.core.models import ExecCompletion, Intent, Source, Wake, tail_of
+from dispatcher.core.models import DeadReason, ExecCompletion, Intent, Source, Wake, tail_of
 from dispatcher.core.rules import DEEP, RIDER
 from dispatcher.core.wake_request import WakeRequest, requested_output, requested_wake
 
@@ -27,6 +29,26 @@ def body_of(reported: Reported) -> str:
     more: dict[str, str] = {"kind": WAKE_KIND} if isinstance(reported, WakeRequest) else {}
     more |= {"token": reported.token} if reported.token else {}
     return json.dumps(more | json.loads(body)) if more else body
+
+
+def reason_of(error: ValidationError) -> DeadReason:
+    """Under which reason a body that cannot be read becomes a dead letter."""
+    for fault in error.errors(include_url=False, include_input=False):
+        if fault["loc"][:1] == ("session_key",):
+            return DeadReason.TOO_LARGE if "at most" in fault["msg"] else DeadReason.MALFORMED_KEY
+    return DeadReason.INVALID_COMPLETION
+
+
+def named_in(body: str) -> tuple[str, str | None]:
+    """Key and agent of a body that may be anything, for its dead letter."""
+    try:
+        words = json.loads(body)
+    except (ValueError, RecursionError):
+        return "", None
+    if not isinstance(words, dict):
+        return "", None
+    key, agent_id = words.get("session_key"), words.get("agent_id")
+    return clean(key) if isinstance(key, str) else "", clean(agent_id)[:64] if isinstance(agent_id, str) else None
 
 
 def without_token(body: str) -> str:

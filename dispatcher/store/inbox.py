@@ -124,18 +124,21 @@ class Inbox:
             for s in submissions
         ]
 
-    def claim(self, consumer: str, limit: int, idle_ms: int | None = None) -> Claimed:
-        """Takes up to `limit` entries: those of routers that stayed silent for `idle_ms` first, then new ones."""
+    def claim(self, consumer: str, limit: int, idle_ms: int | None = None, *, stay: bool = False) -> Claimed:
+        """Takes up to `limit` entries: those of routers that stayed silent for `idle_ms` first, then new ones.
+
+        `stay`: whoever calls comes again soon if it took any, and producers need not tell routers until it took none.
+        """
         with unavailable("claim inbox entries"):
-            reply = self._claim(consumer, limit, self._limits.idle_ms if idle_ms is None else idle_ms)
+            reply = self._claim(consumer, limit, self._limits.idle_ms if idle_ms is None else idle_ms, stay)
         read_at, taken = reply.rest
         return Claimed(int(read_at), [_entry(*item) for item in taken])
 
-    def _claim(self, consumer: str, limit: int, idle_ms: int) -> Reply:
+    def _claim(self, consumer: str, limit: int, idle_ms: int, stay: bool) -> Reply:
         for again in (True, False):
             try:
                 return self._caller.call(
-                    "claim", self._keys.inbox, now=self.now_ms, group=GROUP, consumer=consumer, limit=limit, idle_ms=idle_ms
+                    "claim", self._keys.inbox, now=self.now_ms, group=GROUP, consumer=consumer, limit=limit, idle_ms=idle_ms, stay=int(stay)
                 )
             except ResponseError as error:
                 if "NOGROUP" not in str(error) or not again:

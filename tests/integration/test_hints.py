@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import redis
 from celery import Celery
+from kombu.connection import Connection
 from kombu.entity import Queue
+from kombu.messaging import Consumer
 
 from dispatcher import broker, names
 from dispatcher.hints import Hints
@@ -82,3 +85,54 @@ def test_the_only_copy_is_kept_until_it_is_acknowledged_and_a_hint_is_not(
         {"ack": message.ack, "reject": message.reject, "requeue": message.requeue}[end]()
         assert redis_client.hlen("unacked") == redis_client.zcard("unacked_index") == 0
         assert redis_client.llen(QUEUE) == (kept if end == "requeue" else 0)
+
+
+@contextmanager
+def consuming(app: Celery, queues: list[str], slots: int) -> Iterator[tuple[Connection, list[str]]]:
+    """A connection with one consumer, and the tasks whose messages it was given. It takes `slots` messages, and none more."""
+    given: list[str] = []
+    with app.connection_for_read() as connection, connection.channel() as channel:
+        consumer = Consumer(
+            channel, [Queue(name, routing_key=name) for name in queues], on_message=lambda m: given.append(m.headers["task"])
+        )
+        channel.qos.can_consume = lambda: len(given) < slots
+        consumer.consume()
+        yield connection, given
+
+
+def fill(client: redis.Redis, *queues: str) -> None:
+    for queue in queues:
+        client.lpush(queue, json.dumps({"headers": {"task": queue}, "properties": {"delivery_tag": queue}, "body": ""}))
+
+
+@pytest.mark.parametrize(("slots", "left"), [(9, 0), (3, 1), (1, 3)])
+def test_one_turn_of_the_loop_takes_a_message_for_each_free_slot(app: Celery, redis_client: redis.Redis, slots: int, left: int) -> None:
+    """From whichever queue has one; what nobody has a slot for stays there, for another worker."""
+    queues = ["wake.test.00", "wake.test.01", "wake.test.02"]
+    fill(redis_client, *queues, "wake.test.01")
+    with consuming(app, queues, slots) as (connection, given):
+        connection.drain_events(timeout=60)
+        assert len(given) == min(slots, 4)
+        assert sum(redis_client.llen(queue) for queue in queues) == left
+
+
+def test_what_is_no_message_costs_the_others_nothing(app: Celery, redis_client: redis.Redis) -> None:
+    fill(redis_client, QUEUE)
+    redis_client.lpush(QUEUE, b"\xff no JSON", "[" * 5_000)
+    fill(redis_client, QUEUE)
+    with consuming(app, [QUEUE], 9) as (connection, given):
+        connection.drain_events(timeout=60)
+        assert given == [QUEUE, QUEUE]
+
+
+def test_a_user_who_may_not_take_more_takes_one_in_a_turn(app: Celery, redis_client: redis.Redis, server: Server) -> None:
+    """The rights were written for a version that did not."""
+    redis_client.acl_setuser("old", enabled=True, passwords=["+p"], keys=["*"], channels=["*"], categories=["+@all"], commands=["-lmpop"])
+    app.conf.update(broker_read_url=kombu_url(server.url.replace("unix://", "unix://old:p@")))
+    fill(redis_client, QUEUE, QUEUE)
+    with consuming(app, [QUEUE], 9) as (connection, given):
+        connection.drain_events(timeout=60)
+        assert given == [QUEUE]
+        connection.drain_events(timeout=60)
+        assert given == [QUEUE, QUEUE]
+    redis_client.acl_deluser("old")

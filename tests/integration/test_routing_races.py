@@ -9,6 +9,7 @@ from dispatcher.routing import Router
 from dispatcher.store.opened import open_store
 from tests.support.desk import TOML, Desk
 from tests.support.gates import wait_until
+from tests.support.store import submission
 from workers.router_loop import RouterLoop
 
 
@@ -33,6 +34,24 @@ def test_a_binding_that_changes_between_deposit_and_acknowledge_wakes_no_second_
     desk.taken_over(second)
     assert desk.fate(completion_id) == (Fate.PENDING, "research")
     assert desk.store.ledger.agent("ops") is None
+
+
+def test_a_router_that_stays_routes_what_comes_meanwhile_and_nobody_need_tell_it(desk: Desk) -> None:
+    """And whoever comes after it left is told to."""
+    router = desk.router()
+    late: list[bool] = []
+
+    def one_more() -> None:
+        if len(late) < 3:
+            late.append(desk.store.inbox.submit(submission(f"late-{len(late)}"))[1])
+
+    router.on_page = one_more
+    first, announce = desk.store.inbox.submit(submission("first"))
+    assert announce
+    done = router.drain_inbox(stay_s=60)
+    assert (sum(done.values()), late) == (4, [False, False, False])
+    assert desk.fate(first.completion_id) == (Fate.PENDING, "ops")
+    assert desk.store.inbox.submit(submission("after"))[1]
 
 
 def test_a_router_that_was_slow_does_not_change_whom_an_entry_was_pinned_to(desk: Desk) -> None:

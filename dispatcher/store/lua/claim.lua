@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- claim: take inbox entries for one router: first those idle with another router for too long, then new ones.   O(limit)
 -- KEYS   stream announced
--- ARGV   now group consumer limit idle_ms
+-- ARGV   now group consumer limit idle_ms stay
 -- REPLY  {"CLAIMED", read_at, {{entry, deliveries, fields}, …}}
 -- Two routers never read the same entry at once; an entry comes back when its router dies.
 local t = redis.call('TIME')
@@ -20,6 +20,7 @@ if #taken < limit then
     for _, entry in ipairs(fresh[1][2]) do taken[#taken + 1] = { entry[1], 1, entry[2] } end
   end
 end
--- Producers announce again once the inbox is empty; a router that took all it may comes again by itself.
-if #taken < limit then redis.call('DEL', K.announced) end
+-- Producers announce again once nobody is going to look by itself: a router comes again when it took all it may and, where it says that it
+-- stays, when it took any.
+if #taken < (A.stay == '1' and 1 or limit) then redis.call('DEL', K.announced) end
 return { 'CLAIMED', read_at, taken }

@@ -60,6 +60,15 @@ def test_a_router_that_took_all_it_may_comes_again_unannounced(rig: Rig) -> None
     assert rig.inbox.submit(submission("c3"), T0)[1] is False
 
 
+def test_a_router_that_stays_comes_again_unannounced_until_it_took_none(rig: Rig) -> None:
+    assert rig.inbox.submit(submission("c1"), T0)[1] is True
+    assert entry_ids(rig.inbox.claim("r1", 10, stay=True)) == ["c1"]
+    assert rig.inbox.submit(submission("c2"), T0)[1] is False
+    assert entry_ids(rig.inbox.claim("r1", 10, stay=True)) == ["c2"]
+    assert entry_ids(rig.inbox.claim("r1", 10, stay=True)) == []
+    assert rig.inbox.submit(submission("c3"), T0)[1] is True
+
+
 def test_an_announcement_expires_by_itself(rig: Rig) -> None:
     """The message that announced the inbox may be lost."""
     hasty = rig.limited(announce_ms=1)
