@@ -45,8 +45,11 @@ def inherited_trace() -> Context | None:
 def _of_current_span() -> Context | None:
     if "opentelemetry.trace" not in sys.modules:
         return None
+    from opentelemetry.trace import get_current_span
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+    if not get_current_span().get_span_context().is_valid:
+        return None
     carrier: Context = {}
     TraceContextTextMapPropagator().inject(carrier)
     return trace_context(carrier)

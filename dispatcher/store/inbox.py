@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -19,7 +19,9 @@ from dispatcher.store.scripts import Call, Caller, PostedCalls, Reply
 GROUP = "routers"
 MAX_ID_CHARS = 200
 MAX_DIGITS = 15  # ms until the year 33658; what Lua holds exactly
+PAGE, PAGE_CHARS = 200, 256 * 1024  # of submissions in one step
 NO_CAUSES: Mapping[str, str] = {}
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 Answer = tuple[Receipt, bool] | IdConflict | InboxFull  # the receipt, and whether routers must be told
 
 
@@ -43,8 +45,7 @@ class Claimed:
     entries: list[InboxEntry]
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(NamedTuple):
     """One completion as it is written: its id, a digest that tells a duplicate from a conflict, and its JSON.
 
     `at_ms` other than 0 stands in for the time of its acceptance, for simulation only.
@@ -93,36 +94,30 @@ class Inbox:
 
     def submit_each(self, submissions: Sequence[Submission], now_ms: int = 0) -> list[Answer]:
         """As `submit_all`; what was refused has its error in its place."""
+        pages = list(_pages(submissions))
         with unavailable(f"submit completion={submissions[0].completion_id if len(submissions) == 1 else len(submissions)}"):
-            replies = self._caller.call_all(self._submits(submissions, now_ms))
-        return [_receipt(s.completion_id, r) for s, r in zip(submissions, replies, strict=True)]
+            replies = self._caller.call_all([self._submits(page, now_ms) for page in pages])
+        return [answer for page, reply in zip(pages, replies, strict=True) for answer in _answers(page, reply)]
 
     def post(self, submissions: Sequence[Submission]) -> PostedPage:
         """Sends them without waiting for the answers, so that the caller prepares the next ones meanwhile. Raises nothing."""
+        pages = list(_pages(submissions))
         try:
-            return PostedPage(self, submissions, self._caller.post_all(self._submits(submissions, 0)))
+            return PostedPage(self, pages, self._caller.post_all([self._submits(page, 0) for page in pages]))
         except (RedisError, OSError):
-            return PostedPage(self, submissions, None)
+            return PostedPage(self, pages, None)
 
-    def _submits(self, submissions: Sequence[Submission], now_ms: int) -> list[Call]:
+    def _submits(self, page: Sequence[Submission], now_ms: int) -> Call:
         limits = self._limits
-        return [
-            Call(
-                "submit",
-                self._keys.inbox,
-                {
-                    "now": s.at_ms or now_ms or self.now_ms,
-                    "id": s.completion_id,
-                    "digest": s.digest,
-                    "payload": s.body,
-                    "dedupe_ms": limits.dedupe_ms,
-                    "max_ids": limits.max_ids,
-                    "max_inbox": limits.max_inbox,
-                    "announce_ms": limits.announce_ms,
-                },
-            )
-            for s in submissions
-        ]
+        words = {
+            "now": now_ms or self.now_ms,
+            "page": _dumps([(s.completion_id, s.digest, s.body, s.at_ms) for s in page]),
+            "dedupe_ms": limits.dedupe_ms,
+            "max_ids": limits.max_ids,
+            "max_inbox": limits.max_inbox,
+            "announce_ms": limits.announce_ms,
+        }
+        return Call("submit", self._keys.inbox, words)
 
     def claim(self, consumer: str, limit: int, idle_ms: int | None = None, *, stay: bool = False) -> Claimed:
         """Takes up to `limit` entries: those of routers that stayed silent for `idle_ms` first, then new ones.
@@ -223,34 +218,51 @@ class Inbox:
 class PostedPage:
     """Submissions that are on their way."""
 
-    def __init__(self, inbox: Inbox, submissions: Sequence[Submission], calls: PostedCalls | None) -> None:
-        self._inbox, self._submissions, self._calls = inbox, submissions, calls
+    def __init__(self, inbox: Inbox, pages: list[Sequence[Submission]], calls: PostedCalls | None) -> None:
+        self._inbox, self._pages, self._calls = inbox, pages, calls
 
     def answers(self) -> list[Answer]:
-        """As `submit_each`, which it is when the page went wrong on its way: under the same ids that does no harm. To be called once."""
+        """As `submit_each`, which it is when something went wrong on the way: under the same ids that does no harm. To be called once."""
         calls, self._calls = self._calls, None
-        if calls is None:
-            return self._inbox.submit_each(self._submissions)
-        try:
-            return [_receipt(s.completion_id, r) for s, r in zip(self._submissions, calls.replies(), strict=True)]
-        except (RedisError, OSError):
-            return self._inbox.submit_each(self._submissions)
+        if calls is not None:
+            try:
+                return [answer for page, reply in zip(self._pages, calls.replies(), strict=True) for answer in _answers(page, reply)]
+            except (RedisError, OSError):
+                pass
+        return self._inbox.submit_each([submission for page in self._pages for submission in page])
 
 
-def _receipt(completion_id: str, reply: Reply) -> Answer:
-    match reply.status:
-        case "ACCEPTED":
-            entry, at, announce = reply.rest
-            return Receipt(completion_id=completion_id, entry_id=entry, accepted_at_ms=int(at)), announce == 1
-        case "DUPLICATE":
-            return Receipt(completion_id=completion_id, entry_id=reply.rest[0], accepted_at_ms=int(reply.rest[1]), duplicate=True), False
+def _pages(submissions: Sequence[Submission]) -> Iterator[Sequence[Submission]]:
+    """Few enough, and short enough, that the server is not held up for long by one of them."""
+    start, chars = 0, 0
+    for end, submission in enumerate(submissions):
+        chars += len(submission.body)
+        if end > start and (end - start >= PAGE or chars > PAGE_CHARS):
+            yield submissions[start:end]
+            start, chars = end, len(submission.body)
+    if start < len(submissions):
+        yield submissions[start:]
+
+
+def _answers(page: Sequence[Submission], reply: Reply) -> Iterator[Answer]:
+    announce, answers = reply.rest
+    for submission, (status, *rest) in zip(page, answers, strict=True):
+        yield _answer(submission.completion_id, status, rest, announce == 1 and status == "ACCEPTED")
+
+
+def _answer(completion_id: str, status: str, rest: list[Any], announce: bool) -> Answer:
+    match status:
+        case "ACCEPTED" | "DUPLICATE":
+            entry, at = rest
+            receipt = Receipt(completion_id=completion_id, entry_id=entry, accepted_at_ms=int(at), duplicate=status == "DUPLICATE")
+            return receipt, announce
         case "ID_CONFLICT":
             return IdConflict(
                 f"submit completion={completion_id}: this id was accepted with another session key or payload (id-conflict); "
                 "give every exec an id of its own"
             )
         case _:
-            return InboxFull(f"submit completion={completion_id}: the inbox holds {reply.rest[0]} entries, its bound; try again later", 5.0)
+            return InboxFull(f"submit completion={completion_id}: the inbox holds {rest[0]} entries, its bound; try again later", 5.0)
 
 
 def _entry(entry: str, deliveries: int, fields: list[str]) -> InboxEntry:

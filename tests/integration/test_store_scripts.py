@@ -85,7 +85,7 @@ def test_an_error_of_one_call_is_raised_after_all_were_made(rig: Rig) -> None:
     rig.client.set(rig.key("leases", "broken"), "not a hash")
     watch = Call("watch", rig.keys.agent("broken", AGENT), {"channel": "x"})
     limits: dict[str, Any] = {"dedupe_ms": 1, "max_ids": 9, "max_inbox": 9, "announce_ms": 1}
-    submit = Call("submit", rig.keys.inbox, limits | {"now": 0, "id": "c1", "digest": "d", "payload": "{}"})
+    submit = Call("submit", rig.keys.inbox, limits | {"now": 0, "page": '[["c1", "d", "{}", 0]]'})
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         Caller(rig.client).call_all([watch, submit])
     assert rig.ledger.inbox_depth() == 1

@@ -31,7 +31,7 @@ def rule(module: str, old: str, new: str, breaks: str) -> Mutant:
 
 
 MUTANTS = (
-    step("submit", "if fresh then return { 'DUPLICATE', entry, at } end", "", "the same id is accepted twice"),
+    step("submit", "tonumber(before) + tonumber(A.dedupe_ms) > at", "false", "the same id is accepted twice"),
     step("acknowledge", "redis.call('XDEL', K.stream, entry) == 1", "true", "an acknowledged entry stays in the inbox"),
     step("deposit", "if tonumber(A.revival) <= tonumber(revival) then", "if false then", "the deposit marker is ignored"),
     step("deposit", "(held_ms < 0 or held_ms > tonumber(A.max_hold_ms))", "held_ms < 0", "a router may hold an entry for ever"),

@@ -52,8 +52,11 @@ class Witness:
         self.words[f"{call.script} {reply.status}"] += 1
         args, agent = call.args, str(call.args.get("agent", ""))
         turns = self.turns[agent]
-        if call.script == "submit" and reply.status == "ACCEPTED":
-            self._accept(str(args["id"]))
+        if call.script == "submit":
+            for (completion_id, *_), (status, *_) in zip(json.loads(str(args["page"])), reply.rest[1], strict=True):
+                self.words[f"submit {status}"] += 1
+                if status == "ACCEPTED":
+                    self._accept(completion_id)
         elif reply.status in ("SUPPRESSED", "DROPPED"):
             self._end(str(args["id"]), reply.status.lower())
         elif reply.status == "LEASED":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dispatcher.core.errors import IdConflict, InboxFull
-from dispatcher.store.inbox import Submission
+from dispatcher.store.inbox import PAGE, PAGE_CHARS, Submission
 from tests.support.store import MAIN, T0, Rig, submission
 
 DAY_MS = 86_400_000
@@ -63,6 +63,32 @@ def test_those_beside_a_refused_one_stand(rig: Rig) -> None:
     with pytest.raises(IdConflict):
         rig.inbox.submit_all([submission("c0"), submission("c1", digest="another"), submission("c2")], T0)
     assert rig.inbox.submit_all([submission("c0"), submission("c2")], T0)[1][0].duplicate
+
+
+def test_one_page_answers_each_for_itself(rig: Rig) -> None:
+    """SUBMITTED: what is twice in a page is accepted once, and what finds no room is refused; the others stand."""
+    small = rig.limited(max_inbox=3)
+    known, _ = small.inbox.submit(submission("known"), T0)
+    page = [submission("c1"), submission("known"), submission("c1"), submission("c1", digest="another"), submission("c2"), submission("c3")]
+    first, again, twin, conflict, second, full = small.inbox.submit_each(page, T0)
+    assert isinstance(first, tuple)
+    assert again == (known.model_copy(update={"duplicate": True}), False)
+    assert twin == (first[0].model_copy(update={"duplicate": True}), False)
+    assert isinstance(conflict, IdConflict)
+    assert isinstance(second, tuple)
+    assert isinstance(full, InboxFull)
+    assert [fields["id"] for _, fields in rig.client.xrange(rig.keys.inbox["stream"])] == ["known", "c1", "c2"]
+    assert rig.ledger.balance().accepted == 3
+
+
+@pytest.mark.parametrize(
+    ("count", "chars", "steps"), [(PAGE, 10, 1), (PAGE + 1, 10, 2), (3, PAGE_CHARS // 2, 2), (3, PAGE_CHARS * 2, 3), (0, 0, 0)]
+)
+def test_what_is_too_much_for_one_step_goes_in_several_and_one_round_trip(rig: Rig, count: int, chars: int, steps: int) -> None:
+    before = rig.client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
+    answers = rig.inbox.submit_each([Submission(f"c{i}", "d", "x" * chars) for i in range(count)], T0)
+    assert rig.client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"] - before == steps
+    assert [answer[0].completion_id for answer in answers if isinstance(answer, tuple)] == [f"c{i}" for i in range(count)]
 
 
 def test_after_the_dedupe_time_an_id_is_accepted_again(rig: Rig) -> None:
