@@ -14,7 +14,7 @@ from dispatcher.core.models import Receipt
 from dispatcher.store.connect import unavailable
 from dispatcher.store.keys import Keys
 from dispatcher.store.limits import StoreLimits
-from dispatcher.store.scripts import Call, Caller, PostedCalls, Reply
+from dispatcher.store.scripts import Argument, Call, Caller, PostedCalls, Reply
 
 GROUP = "routers"
 MAX_ID_CHARS = 200
@@ -109,7 +109,7 @@ class Inbox:
 
     def _submits(self, page: Sequence[Submission], now_ms: int) -> Call:
         limits = self._limits
-        words = {
+        words: dict[str, Argument] = {
             "now": now_ms or self.now_ms,
             "page": _dumps([(s.completion_id, s.digest, s.body, s.at_ms) for s in page]),
             "dedupe_ms": limits.dedupe_ms,
