@@ -1,7 +1,7 @@
 """`make bench`: this program beside what users would pick instead. Writes bench/results/speed.md, speed.json and pictures.
 
 python -m bench                      every workload, within a quarter of an hour
-python -m bench --only w2,w3         these; `rates`, `w1` to `w7`, `w2_batch`
+python -m bench --only w2,w3         these; `rates`, `w1` to `w7`
 python -m bench --long               more rounds, more kills, a million completions, 100 000 agents: about an hour
 """
 

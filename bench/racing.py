@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from bench.ground import NO_GUARDS, Ground
-from bench.peers.environments import CELERY_PLAIN, PEERS, SLOTS, WAKE, Peer, missing
+from bench.peers.environments import CELERY_PLAIN, PEERS, SLOTS, Peer, missing
 
 Figures = dict[str, Any]
 S = 1e9
@@ -57,16 +57,6 @@ def w2(peer: Peer) -> Figures:
         return figures | {"submitted_per_second": AGENTS * EACH * S / (sent.ended - sent.started)}
 
 
-def w2_batch(peer: Peer) -> Figures:
-    """As W2, reported inside `with batch():`."""
-    with Ground() as ground:
-        ground.start_peer(peer)
-        sent = ground.submit(peer, agents=AGENTS, each=EACH, batch=True)
-        complete = ground.notes.wait(AGENTS * EACH + 1, PATIENCE_S)
-        last = max(turn.ended for turn in ground.notes.turns)
-        return {"complete": complete, "heartbeats": len(ground.notes.turns) - 1, "per_second": AGENTS * EACH * S / (last - sent.started)}
-
-
 def w3(peer: Peer) -> Figures:
     """Idle, one completion at a time, no window, no guards: from the call to the start of its heartbeat, in ms."""
     with Ground(defaults=f"{NO_GUARDS}\nwindow_ms = 0") as ground:
@@ -90,7 +80,7 @@ def overlaps(turns: list[Any]) -> int:
     return count
 
 
-RACES: dict[str, Callable[[Peer], Figures]] = {"w1": w1, "w2": w2, "w2_batch": w2_batch, "w3": w3}
+RACES: dict[str, Callable[[Peer], Figures]] = {"w1": w1, "w2": w2, "w3": w3}
 
 
 def race(names: list[str], rounds: int, until: float, say: Callable[[str], object]) -> Figures:
@@ -103,7 +93,7 @@ def race(names: list[str], rounds: int, until: float, say: Callable[[str], objec
     for turn in range(rounds):
         for name in names:
             for peer in PEERS:
-                if peer.name in skipped or (name == "w2_batch" and peer is not WAKE) or (name == "w1" and turn and not peer.coalesces):
+                if peer.name in skipped or (name == "w3" and peer.batch) or (name == "w1" and turn and not peer.coalesces):
                     continue
                 if (name, peer.name) in slow:
                     continue

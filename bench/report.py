@@ -15,7 +15,6 @@ VERDICTS = {True: "reached", False: "**not reached**", None: "not measured"}
 WORDS = {
     "w1": ("one agent, 2 000 completions, heartbeats of 100 ms", "after_first_s", "s until the last was done"),
     "w2": ("1 000 agents x 5, a heartbeat does nothing", "per_second", "completions/s"),
-    "w2_batch": ("the same, reported inside `with batch():`", "per_second", "completions/s"),
     "w3": ("idle, one at a time: call → start of its heartbeat", "p50_ms", "ms, p50"),
 }
 
@@ -38,7 +37,7 @@ def pictures(found: dict[str, Any]) -> dict[str, str]:
         what, key, unit = WORDS[name]
         values = {peer: value for peer, figures in rounds.items() if (value := middle(figures, key))}
         if len(values) > 1:
-            drawn[name] = bars(f"{name.upper()}: {what} ({unit})", values, {"wake"}, logarithmic=True)
+            drawn[name] = bars(f"{name.upper()}: {what} ({unit})", values, {"wake", "wake, batch()"}, logarithmic=True)
     if w4 := found.get("w4"):
         drawn["w4"] = shares("W4: share of the kills after which it ran again within so many seconds", w4["seconds"], targets.TAKE_OVER_S)
     if w5 := found.get("w5"):

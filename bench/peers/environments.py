@@ -31,6 +31,7 @@ class Peer:
     packages: tuple[str, ...] = ()
     coalesces: bool = True  # many completions, one heartbeat; else W1 takes a heartbeat for each
     node: bool = False
+    batch: bool = False  # reports inside `with batch():`; nothing for W3, which waits after each
 
     @property
     def folder(self) -> Path:
@@ -46,7 +47,7 @@ class Peer:
 
     def submitter(self, asked: dict[str, Any]) -> list[str]:
         """The command that submits what is asked, as `submitting.run` has it."""
-        return self._run(self.module if self.node else f"bench.peers.{self.module}", "submit", json.dumps(asked))
+        return self._run(self.module if self.node else f"bench.peers.{self.module}", "submit", json.dumps(asked | {"batch": self.batch}))
 
     def _run(self, *words: str) -> list[str]:
         return ["node", *words] if self.node else [self.python, "-m", *words]
@@ -68,6 +69,7 @@ CELERY_PLAIN = Peer("celery", "celery_plain", celery_app("celery_plain"), coales
 BULLMQ = str(Path(__file__).with_name("bullmq_list.js"))
 PEERS = (
     WAKE,
+    Peer("wake, batch()", "wake", (), batch=True),
     CELERY_PLAIN,
     Peer("celery-batches", "celery_batches", celery_app("celery_batches"), ("celery-batches>=0.11,<1", "celery[redis]<5.7")),
     Peer("docket", "docket_list", ("bench.peers.docket_list", "work"), ("pydocket>=0.27,<1",)),

@@ -12,7 +12,7 @@ import pytest
 from bench.growing import Step, highest
 from bench.peers import environments
 from bench.report import page, pictures, write
-from bench.targets import lines
+from bench.targets import BATCH, lines
 
 W4 = {"kills": 4, "lost": 0, "overlaps": 0, "seconds": [0.7, 0.9, 0.8, 1.1], "p50_s": 0.9, "p99_s": 1.1}
 GOOD: dict[str, Any] = {
@@ -35,8 +35,15 @@ GOOD: dict[str, Any] = {
     "races": {
         "skipped": {"bullmq": "this machine has no node"},
         "rounds": {
-            "w1": {"wake": [{"complete": True, "heartbeats": 3, "twice": 0, "after_first_s": 0.6}]},
-            "w2": {"wake": [{"complete": True, "per_second": 900.0}], "celery": [{"complete": True, "per_second": 300.0}]},
+            "w1": {
+                "wake": [{"complete": True, "heartbeats": 3, "twice": 0, "after_first_s": 0.9, "after_last_s": 0.6}],
+                BATCH: [{"complete": True, "heartbeats": 3, "twice": 0, "after_first_s": 0.6, "after_last_s": 0.4}],
+            },
+            "w2": {
+                "wake": [{"complete": True, "per_second": 900.0}],
+                BATCH: [{"complete": True, "per_second": 900.0}],
+                "celery": [{"complete": True, "per_second": 300.0}],
+            },
             "w3": {
                 "wake": [{"complete": True, "p50_ms": 8.0, "p99_ms": 16.0}],
                 "celery": [{"complete": True, "p50_ms": 4.0, "p99_ms": 8.0}],
@@ -81,13 +88,17 @@ def test_what_is_just_met_is_reached() -> None:
         (("races", "rounds", "w1", "wake", 0, "heartbeats"), 4, "W1: heartbeats"),
         (("races", "rounds", "w1", "wake", 0, "twice"), 1, "W1: ids missing"),
         (("races", "rounds", "w1", "wake", 0, "complete"), False, "W1: ids missing"),
-        (("races", "rounds", "w1", "wake", 0, "after_first_s"), 0.66, "W1: s from"),
+        (("races", "rounds", "w1", "wake", 0, "after_last_s"), 0.66, "W1: s from the last"),
+        (("races", "rounds", "w1", BATCH, 0, "heartbeats"), 4, "W1 in `batch()`: heartbeats"),
+        (("races", "rounds", "w1", BATCH, 0, "twice"), 1, "W1: ids missing"),
+        (("races", "rounds", "w1", BATCH, 0, "after_first_s"), 0.66, "W1 in `batch()`: s from the first"),
         (("rates", "delay"), [1_999.0], "`.delay()` against"),
         (("rates", "batch"), [19_999.0], "`.delay()` in `batch()`"),
         (("rates", "routed_per_cpu_s"), [14_999.0], "routed against Celery's tasks"),
         (("rates", "rung_per_cpu_s"), [14_999.0], "the same with a doorbell"),
         (("rates", "bare"), [10_001.0], "routed against the steps"),
-        (("races", "rounds", "w2", "wake", 0, "per_second"), 899.0, "W2"),
+        (("races", "rounds", "w2", "wake", 0, "per_second"), 899.0, "W2: "),
+        (("races", "rounds", "w2", BATCH, 0, "per_second"), 899.0, "W2 in"),
         (("races", "rounds", "w3", "wake", 0, "p50_ms"), 8.1, "W3: p50"),
         (("races", "rounds", "w3", "celery", 0, "p99_ms"), 7.9, "W3: p99"),
         (("w4", "p99_s"), 1.51, "W4: s until"),
@@ -116,7 +127,7 @@ def test_what_was_not_measured_is_not_reached_either() -> None:
     grown = changed("w7", 1, "agents", to=1_000)  # no time was left for many agents
     assert [line.reached for line in lines(grown) if line.what.startswith("W7")] == [None]
     failed = changed("races", "rounds", "w2", "wake", to=[{"complete": True, "per_second": 900.0}, {"complete": False, "error": "no"}])
-    assert [line.reached for line in lines(failed) if line.what.startswith("W2")] == [None]
+    assert [line.reached for line in lines(failed) if line.what.startswith("W2:")] == [None]
 
 
 def test_the_page_names_command_load_and_who_was_skipped() -> None:
@@ -131,7 +142,7 @@ def test_every_picture_of_the_page_is_written_and_none_of_another_run_stays(tmp_
     (tmp_path / "speed_w9.svg").write_text("<svg/>")
     write(GOOD, tmp_path)
     drawn = {path.name for path in tmp_path.glob("*.svg")}
-    assert drawn == {f"speed_{name}.svg" for name in ("w2", "w3", "w4", "w5", "w6", "w7")}
+    assert drawn == {f"speed_{name}.svg" for name in ("w1", "w2", "w3", "w4", "w5", "w6", "w7")}
     assert all(f"({name})" in (tmp_path / "speed.md").read_text() for name in drawn)
     for text in pictures(GOOD).values():
         ET.fromstring(text)
