@@ -42,8 +42,8 @@ from dispatcher.cli import (
 from dispatcher.cli.output import complain, document
 from dispatcher.cli.reach import ConfigFile, name_configuration
 from dispatcher.core import errors
+from dispatcher.core.exit_codes import FINE, NO, UNREACHABLE, USAGE
 
-FINE, NO, USAGE, UNREACHABLE = 0, 1, 2, 75
 _CODES: tuple[tuple[type[errors.WakeError], int], ...] = (
     (errors.StoreUnavailable, UNREACHABLE),
     (errors.InboxFull, UNREACHABLE),  # it passes: trying again later is the remedy, as for a server that is away

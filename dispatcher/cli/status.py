@@ -11,6 +11,7 @@ import typer
 from dispatcher.cli.output import age, ahead, complain, document, facts, say, table, when
 from dispatcher.cli.reach import AsJson, ConfigFile, Reach, reach
 from dispatcher.core.errors import StoreUnavailable
+from dispatcher.core.exit_codes import UNREACHABLE
 from dispatcher.core.explain import caused_per_heartbeat
 from dispatcher.names import serves
 
@@ -50,7 +51,7 @@ def status(
             raise
         complain(str(error))
         document({"ready": False, "missing": ["server"], "error": str(error)})
-        raise typer.Exit(75) from None
+        raise typer.Exit(UNREACHABLE) from None
     if as_json:
         document(shown)
     else:
