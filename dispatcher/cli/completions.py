@@ -112,18 +112,16 @@ def _route(config: Config, key: str, agent: str | None) -> Route:
 
 def _configured_route(config: Config, key: str, agent: str | None) -> Route:
     """As the router answers for a store in which nothing was moved by hand. No binding is asked for such a key."""
-    from dispatcher import names
     from dispatcher.core.models import Route
     from dispatcher.core.resolve import resolve as resolve_key
+    from dispatcher.homes import queue_of
 
     routing = config.routing
     found = resolve_key(
         key, agent, {}, routing.default_agent, config.knows, lambda agent_id: config.agent(agent_id).enabled, config.defaults.main_key
     )
     pool = config.pool_of(found.agent_id)
-    slot = names.slot_of(found.agent_id, config.redis.slots)
-    queue = names.agent_queue(config.redis.prefix, pool, slot, config.pool(pool).partitions)
-    return Route(address=found.address, pool=pool, queue=queue, via=found.via)
+    return Route(address=found.address, pool=pool, queue=queue_of(config, found.agent_id, pool), via=found.via)
 
 
 def _cells(shown: dict[str, str | None]) -> tuple[str | None, ...]:

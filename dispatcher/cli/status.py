@@ -125,7 +125,7 @@ def _agent(found: AgentStatus, now_ms: int, caused: int, oldest_at_ms: int | Non
 
 def _one_agent(reached: Reach, agent: str, as_json: bool) -> None:
     from dispatcher.core.session_key import valid_agent_id
-    from dispatcher.names import agent_queue
+    from dispatcher.homes import queue_of
 
     agent_id, config, ledger = agent.lower(), reached.config, reached.store.ledger
     found = ledger.agent(agent_id) if valid_agent_id(agent) else None
@@ -135,7 +135,6 @@ def _one_agent(reached: Reach, agent: str, as_json: bool) -> None:
             document({"error": "unknown agent", "agent_id": agent})
         raise typer.Exit(1)
     pool = found.pool if found else config.pool_of(agent_id)
-    queue = agent_queue(config.redis.prefix, pool, reached.store.keys.slot_of(agent_id), config.pool(pool).partitions)
     shown: Shown = {"agent_id": agent_id, "pool": pool, "state": "idle", "reason": None, "until_ms": None, "pending": 0, "parked": 0}
     shown |= {"oldest_age_s": None, "heartbeats": 0, "caused_per_heartbeat": None}
     shown |= _agents(reached, [found], ledger.now_ms())[0] if found else {}
@@ -143,7 +142,7 @@ def _one_agent(reached: Reach, agent: str, as_json: bool) -> None:
     shown |= {
         "known": config.knows(agent),
         "enabled": config.agent(agent_id).enabled,
-        "queue": queue,
+        "queue": queue_of(config, agent_id, pool),
         "running": {"batch_id": found.running, "token": found.token, "holder": found.holder} if found and found.running else None,
         "deferrals": [{"intent": kind, "until_ms": until, "reason": reason} for kind, (until, reason) in sorted(deferrals.items())],
     }
