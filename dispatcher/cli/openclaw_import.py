@@ -52,7 +52,7 @@ def import_openclaw(
 def imported(gateway: OpenClawFile) -> tuple[str, list[str]]:
     """The text of a wake.toml, and one line for each thing that is not as it was."""
     from dispatcher.config.starter import toml
-    from dispatcher.core.session_key import valid_agent_id
+    from dispatcher.core.session_key import AGENT_ID_RULE, valid_agent_id
 
     runner = {"type": "openclaw", "url": gateway.hooks_url(), "secret_file": TOKEN_FILE}
     lines = ["# From openclaw.json, by `wake import-openclaw`.", "[defaults]", f"runner = {toml(runner)}"]
@@ -65,7 +65,7 @@ def imported(gateway: OpenClawFile) -> tuple[str, list[str]]:
     chosen = {name for name, entry in agents.items() if isinstance(entry.get("heartbeat"), dict)}
     for name, entry in agents.items():
         if not valid_agent_id(name):
-            differs.append(f"agent {name!r}: is no agent id here (letters, digits, _ and -, at most 64); left out")
+            differs.append(f"agent {name!r}: is no agent id here ({AGENT_ID_RULE}); left out")
             continue
         own = entry.get("heartbeat")
         merged = common | (own if isinstance(own, dict) else {})

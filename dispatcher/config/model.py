@@ -24,9 +24,9 @@ from dispatcher.config.sections import (
     SweepSettings,
     TokenSettings,
 )
-from dispatcher.config.selectors import AgentSelector, PoolName, fold, is_pattern, matching
+from dispatcher.config.selectors import AgentSelector, PoolName, is_pattern, matching
 from dispatcher.core.rules import Rules
-from dispatcher.core.session_key import valid_agent_id
+from dispatcher.core.session_key import fold_agent_id, valid_agent_id
 
 DEFAULT_POOL = "agents"
 
@@ -107,7 +107,7 @@ class Config(Section):
 
         Each layer replaces only the keys that it names. A runner comes with absolute paths. Raises InvalidAddress.
         """
-        layers = tuple(self._layers(fold(agent_id)))
+        layers = tuple(self._layers(fold_agent_id(agent_id)))
         known = self.policies_known.get(layers)  # agents of the same layers share one: there may be very many
         if known is None:
             policy = self.defaults
@@ -146,7 +146,7 @@ class Config(Section):
 
     def pool_of(self, agent_id: str) -> str:
         """The pool of an agent: the one that names its exact id, else the most specific pattern, else `agents`. Raises InvalidAddress."""
-        agent_id = fold(agent_id)
+        agent_id = fold_agent_id(agent_id)
         owners, wild = self.pool_owners
         patterns = matching(wild, agent_id) if wild else []
         return owners.get(agent_id) or (owners[patterns[-1]] if patterns else DEFAULT_POOL)
