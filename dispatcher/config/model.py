@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any, get_args, get_origin
 
-from pydantic import Field, PrivateAttr
+from pydantic import BaseModel, Field, PrivateAttr
 
 from dispatcher.config.agents import AgentPolicy
 from dispatcher.config.credential import Credential, url_with
@@ -188,3 +189,14 @@ class Config(Section):
         yield from self.agents
         for pool in self.pools.values():
             yield from pool.agents
+
+
+def _keys_of(annotation: Any) -> type[BaseModel]:
+    """What stands in a table: of one whose keys are names, what stands under each name."""
+    named: type[BaseModel] = get_args(annotation)[1] if get_origin(annotation) is dict else annotation
+    return named
+
+
+# Every table of wake.toml, in the order of the file, and what it may hold.
+TABLES = {name: _keys_of(field.annotation) for name, field in Config.model_fields.items()}
+NAMED_TABLES = tuple(name for name, field in Config.model_fields.items() if get_origin(field.annotation) is dict)

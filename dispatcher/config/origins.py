@@ -11,8 +11,8 @@ from pydantic import BaseModel, SecretStr
 
 from dispatcher.config.agents import AgentPolicy
 from dispatcher.config.environment import overrides, variable_of
-from dispatcher.config.model import Config
-from dispatcher.config.problems import NAMED_TABLES, dotted
+from dispatcher.config.model import NAMED_TABLES, Config
+from dispatcher.config.problems import dotted
 from dispatcher.config.selectors import is_pattern, matching
 from dispatcher.core.session_key import fold_agent_id
 
