@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import os
 import plistlib
+import pwd
 import shlex
 import shutil
 import subprocess
@@ -96,9 +97,10 @@ def test_it_is_written_once_and_never_over_another(wake: WakeCli, monkeypatch: p
     assert "systemctl --user enable --now wake-lab" in done.out
     assert "WAKE_REDIS_URL" in done.err, "the service would not see it"
     assert wake.run(*words).code == 0, "the same again"
-    path.write_text("another")
-    assert wake.run(*words).code == 1
-    assert path.read_text() == "another"
+    for other in (b"another", b"\xff\xfe of another program"):
+        path.write_bytes(other)
+        assert wake.run(*words).code == 1
+        assert path.read_bytes() == other
     assert wake.run(*words, "--force").code == 0
     assert parsed(path.read_text())
 
@@ -108,3 +110,11 @@ def test_without_a_file_or_with_a_wrong_name_there_is_no_service(wake: WakeCli) 
     (wake.folder / "wake.toml").unlink()
     done = wake.run("service", "install", "--dry-run", "--json")
     assert (done.code, "wake init" in done.document["error"]) == (2, True)
+
+
+def test_an_owner_without_a_name_is_said(wake: WakeCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user id stands in no file."""
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    done = wake.run("service", "install", "--kind", "systemd", "--dry-run")
+    assert (done.code, f"user id {os.getuid()}, which has no name here" in done.err) == (2, True)
+    assert wake.run("service", "install", "--kind", "systemd", "--dry-run", "--user").code == 0
