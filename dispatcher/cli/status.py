@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
-    agent: Annotated[str | None, typer.Argument(metavar="[AGENT]", help="Only this agent, in detail.")] = None,
+    agent: Annotated[str | None, typer.Argument(metavar="AGENT", help="Only this agent, in detail.")] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -73,7 +73,7 @@ def _everything(reached: Reach) -> Shown:
     return {
         "ready": not missing,
         "missing": missing,
-        "server": _place(reached.store.url),
+        "server": place(reached.store.url),
         "routers": routers,
         "workers": workers,
         "inbox": ledger.inbox_depth(),
@@ -189,9 +189,10 @@ def _cells(agent: Shown, now_ms: int) -> tuple[object, ...]:
     return agent["agent_id"], agent["pool"], state, until, agent["pending"], agent["parked"], oldest
 
 
-def _place(url: str) -> str:
+def place(url: str) -> str:
     """The server without its password."""
     parts = urlsplit(url)
-    return (
-        f"unix:{unquote(parts.path)}" if parts.scheme == "unix" else f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path}"
-    )
+    if parts.scheme == "unix":
+        return f"unix:{unquote(parts.path)}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}:{parts.port or 6379}{parts.path}"
