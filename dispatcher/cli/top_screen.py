@@ -151,10 +151,11 @@ class Top(App[None]):
     def _look(self, asked: Asked) -> None:
         try:
             frame = self._viewer.frame(asked)
-        except StoreUnavailable as error:
-            self.call_from_thread(self._away, str(error))
-        else:
             self.call_from_thread(self._show, frame)
+        except StoreUnavailable as error:
+            self.call_from_thread(self._old, "SERVER AWAY", str(error))
+        except Exception as error:  # noqa: BLE001  whatever it is: a screen that stands still and says nothing would be believed
+            self.call_from_thread(self._old, "CANNOT LOOK", _words(error))
         finally:
             self._looking = False
 
@@ -166,8 +167,8 @@ class Top(App[None]):
         self._pools.update(Text("\n".join(line[:80] for line in about)))
         self._agents.show(frame.agents)
 
-    def _away(self, error: str) -> None:
-        _line(self._head, f"SERVER AWAY, looking again every {self._every_s:g} s; what is below is old: {error}", "bold")
+    def _old(self, what: str, error: str) -> None:
+        _line(self._head, f"{what}, looking again every {self._every_s:g} s; what is below is old: {error}", "bold")
 
     def action_sort(self) -> None:
         self._look_for(replace(self._asked, sort=SORTS[(SORTS.index(self._asked.sort) + 1) % len(SORTS)]))
@@ -216,10 +217,14 @@ class Top(App[None]):
     def _do(self, act: Callable[[], T], then: Callable[[T], object]) -> None:
         try:
             done = act()
-        except WakeError as error:
-            self.call_from_thread(self._tell, str(error))
-        else:
             self.call_from_thread(then, done)
+        except Exception as error:  # noqa: BLE001  it was asked for by a key: without an answer it would count as done
+            self.call_from_thread(self._tell, _words(error))
+
+
+def _words(error: Exception) -> str:
+    """Ours are for people; of any other its kind as well."""
+    return str(error) if isinstance(error, WakeError) else f"{type(error).__name__}: {error}"
 
 
 def _line(where: Static, text: str, style: str = "") -> None:
