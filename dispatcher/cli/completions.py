@@ -42,13 +42,15 @@ def submit(
       wake submit --session-key node-mac --id build-17 --json
     """
     from dispatcher.causes import inherited
-    from dispatcher.submit import submit_completion
+    from dispatcher.submit import completion_of
+    from dispatcher.submit import submit as submit_checked
 
-    reach(config, writes=True)
     words = {"session_key": session_key, "completion_id": completion_id, "exit_code": exit_code, "output": output or None}
     words |= {"agent_id": agent, "run_id": run_id, "step_id": step_id}
     given = {name: value for name, value in words.items() if value is not None} | token_words()
-    receipt = submit_completion(given | inherited())
+    reported = completion_of(given | inherited())
+    reach(config, writes=True)
+    receipt = submit_checked(reported)
     if as_json:
         document(receipt.model_dump())
     else:

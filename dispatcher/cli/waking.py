@@ -8,7 +8,7 @@ import typer
 
 from dispatcher.cli.asking import by
 from dispatcher.cli.output import document, say
-from dispatcher.cli.reach import AsJson, ConfigFile, Reach, reach, token_words
+from dispatcher.cli.reach import AsJson, ConfigFile, Reach, configuration, reach, token_words
 from dispatcher.core import session_key as keys
 from dispatcher.core.models import Intent, Receipt
 
@@ -47,12 +47,11 @@ def wake(
     """
     if intent not in INTENTS:
         raise typer.BadParameter(f"--intent {intent}: give one of {', '.join(INTENTS)}")
-    reached = reach(config, writes=not dry_run)
-    found = owner_of(reached.config, agent, session)
+    found = owner_of(configuration(config), agent, session)
     if dry_run:
         _would(found, intent, as_json=as_json)
         return
-    receipt = request_turn(reached, found, intent, text, wake_id)
+    receipt = request_turn(reach(config, writes=True), found, intent, text, wake_id)
     if as_json:
         document(receipt.model_dump() | {"agent_id": found.agent_id, "session_key": found.session_key})
     else:

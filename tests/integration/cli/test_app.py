@@ -56,6 +56,38 @@ def test_an_unusable_configuration(wake: WakeCli, words: tuple[str, ...]) -> Non
     assert "agents.ops.window_ms" in done.err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("scale", "--min", "5", "--max", "2"), "5 is more than --max 2"),
+        (("scale", "--wait", "soon"), "is no duration"),
+        (("pause", "ops", "--reason", "x", "--for", "999999999d"), "at most 3660 d"),
+        (("dead", "list", "--older-than", "soon"), "is no duration"),
+        (("dead", "revive"), "give an ID, or"),
+        (("dead", "drop", "c1", "--all"), "not both"),
+        (("wake", "nobody"), "'nobody' is not configured"),
+        (("submit", "--session-key", "agent:ops:main", "--id", "a\nb"), "completion_id: "),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
+)
+def test_wrong_words_are_wrong_also_while_the_server_is_away(
+    wake: WakeCli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
+) -> None:
+    """75 would make a script try the same again for ever."""
+    monkeypatch.setenv("WAKE_REDIS_URL", f"unix://{wake.folder}/nobody.sock?db=0")
+    done = wake.run(*words)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+
+
+@pytest.mark.parametrize("words", [("token", "keygen", "."), ("init", "--dir", "wake.toml/x", "--yes"), ("acl", "worker", "--pool", "x")])
+def test_what_is_no_fault_of_the_configuration_is_not_called_one(wake: WakeCli, words: tuple[str, ...]) -> None:
+    done = wake.run(*words, "--json")
+    assert done.code == 2
+    assert "configuration" not in done.err
+    assert done.document["error"] == done.document["problems"][0]
+
+
 @each_command
 def test_a_word_too_many(wake: WakeCli, words: tuple[str, ...]) -> None:
     done = wake.run(*words, "--no-such-option", "--json")
