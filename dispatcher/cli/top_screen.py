@@ -124,7 +124,7 @@ class Top(App[None]):
     def __init__(self, viewer: Viewer, acts: TopActs, asked: Asked, every_s: float) -> None:
         super().__init__(ansi_color=True)
         self._viewer, self._acts, self._asked, self._every_s = viewer, acts, asked, every_s
-        self._looking = False
+        self._looking = self._failing = False
         self._agents = Agents()
         # By name and not by a query, which would look on the page that lies on top.
         self._head, self._pools, self._said = Static(Text("looking …"), id="head"), Static(id="pools"), Static(id="said")
@@ -161,6 +161,9 @@ class Top(App[None]):
 
     def _show(self, frame: Frame) -> None:
         _line(self._head, head(frame), "bold")
+        if self._failing:
+            self._failing = False
+            _line(self._said, "")
         more = len(frame.pools) - MAX_POOLS
         pools = [*map(pool_line, frame.pools[:MAX_POOLS]), *([f"and {more} more pools; --pool NAME shows one"] if more > 0 else [])]
         about = [*pools, rest_line(frame, len(frame.agents)), title_line()]
@@ -168,7 +171,10 @@ class Top(App[None]):
         self._agents.show(frame.agents)
 
     def _old(self, what: str, error: str) -> None:
-        _line(self._head, f"{what}, looking again every {self._every_s:g} s; what is below is old: {error}", "bold")
+        """Why is on a line of its own, or there would be no room for it."""
+        _line(self._head, f"{what}, looking again every {self._every_s:g} s; what is below is old", "bold")
+        _line(self._said, error)
+        self._failing = True
 
     def action_sort(self) -> None:
         self._look_for(replace(self._asked, sort=SORTS[(SORTS.index(self._asked.sort) + 1) % len(SORTS)]))
