@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 import plistlib
 import pwd
 import shlex
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from dispatcher.cli.service_files import Service, launchd_plist, systemd_unit
+from tests.support.units import parsed, verify
 from tests.support.wake_cli import WakeCli
 from workers.supervisor import EXTRA_GRACE_S
-
-
-def parsed(text: str) -> configparser.ConfigParser:
-    unit = configparser.ConfigParser(interpolation=None, strict=True)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]  # the documented way to keep the case of names
-    unit.read_string(text)
-    return unit
 
 
 @pytest.mark.parametrize("words", [(), ("--user",)])
@@ -41,18 +32,6 @@ def test_a_unit(wake: WakeCli, words: tuple[str, ...], tmp_path: Path) -> None:
     assert unit["Install"]["WantedBy"] == ("default.target" if words else "multi-user.target")
     assert "PrivateTmp" not in service, "the socket of the embedded server would be hidden from every other command"
     verify(text, tmp_path, user=bool(words))
-
-
-def verify(text: str, folder: Path, *, user: bool) -> None:
-    """By systemd itself where it is installed; everywhere by its form."""
-    for section in parsed(text).values():
-        assert all(value.strip() and "\n" not in value for value in section.values())
-    if analyze := shutil.which("systemd-analyze"):
-        (folder / "checked.service").write_text(text)
-        line = [analyze, "verify", *(["--user"] if user else []), str(folder / "checked.service")]
-        env = os.environ | {"XDG_RUNTIME_DIR": str(folder)}
-        done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=200, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
 
 
 def strange(tmp_path: Path) -> Service:
