@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    agent: Annotated[str | None, typer.Argument(metavar="[AGENT]", help="Why it runs or not now.")] = None,
+    agent: Annotated[str | None, typer.Argument(metavar="AGENT", help="Why it runs or not now.")] = None,
     completion: Annotated[
         str | None, typer.Option("--completion", metavar="ID", help="Why this completion is where it is.", show_default=False)
     ] = None,

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 @config_commands.command()
 def check(
-    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="Default: WAKE_CONFIG, then ./wake.toml.")] = None,
+    file: Annotated[str | None, typer.Argument(metavar="FILE", help="Default: WAKE_CONFIG, then ./wake.toml.")] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
