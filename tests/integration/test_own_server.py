@@ -64,7 +64,7 @@ def test_the_copy_comes_back_and_stays(tmp_path: Path) -> None:
 
 
 def done(said: dict[str, Any]) -> bool:
-    return said["aof_rewrite_in_progress"] == 0 and said["aof_rewrite_scheduled"] == 0
+    return bool(said["aof_rewrite_in_progress"] == 0 and said["aof_rewrite_scheduled"] == 0)
 
 
 def test_without_that_a_server_ignores_the_copy(tmp_path: Path) -> None:
