@@ -44,7 +44,7 @@ def explain(
     from dispatcher.explaining import Explainer
 
     if (agent is None) == (completion is None):
-        raise typer.BadParameter("give an agent, or --completion ID")
+        raise typer.BadParameter("give an agent or --completion ID, one of both")
     try:
         reached = reach(config)
         explainer = Explainer(reached.store, reached.config)

@@ -95,6 +95,8 @@ def _cases(asked: Asked) -> list[Case]:
         raise typer.BadParameter("name one of --scenario and --from-ledger")
     if asked.compare and asked.policy is None:
         raise typer.BadParameter("what is to be compared? name the other configuration with --policy", param_hint="--compare")
+    if asked.policy and not Path(asked.policy).is_file():
+        raise typer.BadParameter(f"there is no file {asked.policy}", param_hint="--policy")
     other = load(Path(asked.policy), {}) if asked.policy else None
     name, plan, present = _present(asked, other)
     if asked.policy is None or other is None:

@@ -16,6 +16,7 @@ from dispatcher.cli.options import duration_ms
 from dispatcher.cli.output import document, say
 from dispatcher.cli.reach import AsJson, ConfigFile, configuration
 from dispatcher.core.errors import ConfigError, InvalidAddress
+from dispatcher.core.session_key import fold_agent_id
 
 MAX_TTL_MS = 366 * 86_400_000
 
@@ -81,7 +82,7 @@ def mint(
     loaded = configuration(config)
     agents = [name.lower() for name in agent]
     for name in agents:
-        if not is_pattern(name) and not loaded.knows(name):
+        if not is_pattern(name) and not loaded.knows(fold_agent_id(name)):
             raise InvalidAddress(
                 "unknown-agent", f"token mint agent={name[:80]!r}: not configured; add [agents.{name[:80]}], or correct it"
             )

@@ -10,6 +10,7 @@ from dispatcher.cli.asking import by
 from dispatcher.cli.output import document, say
 from dispatcher.cli.reach import AsJson, ConfigFile, Reach, configuration, reach, token_words
 from dispatcher.core import session_key as keys
+from dispatcher.core.errors import InvalidAddress
 from dispatcher.core.models import Intent, Receipt
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ def owner_of(config: Config, agent: str, session: str) -> Resolved:
     """The agent's session that is meant. Raises InvalidAddress for an unknown or disabled agent, or a session of another one."""
     from dispatcher.core.resolve import resolve
 
+    if not config.knows(keys.fold_agent_id(agent)):
+        raise InvalidAddress("unknown-agent", f"wake agent={agent!r}: not configured; add [agents.{agent}], or correct it")
     main_key = config.defaults.main_key
     bare = session and keys.shape(session) is keys.Shape.LEGACY_OR_ALIAS and keys.valid_agent_id(agent)
     key = keys.qualify(agent.lower(), session, main_key) if bare else session

@@ -30,7 +30,7 @@ def hold_selector(text: str) -> tuple[str, bool]:
             return f"pool:{_pool(name)}", True
         return _selector(text), is_pattern(text)
     except ValueError as error:
-        raise InvalidAddress("unknown-agent", f"hold {text[:80]!r}: {error}; write an agent, a pattern like lab-*, or pool:NAME") from None
+        raise InvalidAddress("unknown-agent", f"selector {text[:80]!r}: {error}; write an agent, a pattern (lab-*), or pool:NAME") from None
 
 
 def specificity(pattern: str) -> tuple[int, int, str]:
