@@ -17,9 +17,8 @@ from pydantic import ValidationError
 from dispatcher.config import Config
 from dispatcher.core import session_key
 from dispatcher.core.errors import InvalidAddress, NotRevived, UnknownCompletion
-from dispatcher.core.models import Address, DeadLetter, Route, Wake
+from dispatcher.core.models import Address, DeadLetter, Route, Via, Wake
 from dispatcher.core.reported import lane_of, read_body
-from dispatcher.core.resolve import Via
 from dispatcher.routing import Ringer, Router
 from dispatcher.store.handoffs import Handoff, mark_of
 from dispatcher.store.letters import Record, wake_of

@@ -10,6 +10,7 @@ from celery import Celery
 from dispatcher import names
 from dispatcher.config import Config
 from dispatcher.hints import Hints
+from dispatcher.homes import queue_of
 from dispatcher.store.opened import Store
 
 log = logging.getLogger(__name__)
@@ -22,18 +23,13 @@ class Doorbell:
         self._store, self._config = store, config
         self._hints = Hints(app, names.HEARTBEAT)
 
-    def _queue_of(self, agent_id: str, pool: str) -> str:
-        """The queue of the agent's partition as of now."""
-        redis = self._config.redis
-        return names.agent_queue(redis.prefix, pool, names.slot_of(agent_id, redis.slots), self._config.pool(pool).partitions)
-
     def ring_all(self, agents: Iterable[tuple[str, str]]) -> int:
         """One doorbell for each (agent id, pool), in one round trip. Returns how many went out: all or, on an error, 0."""
         bells = list(agents)
         if not bells:
             return 0
         try:
-            self._hints.publish(self._store.caller.wire, [(self._queue_of(*bell), bell[:1]) for bell in bells])
+            self._hints.publish(self._store.caller.wire, [(queue_of(self._config, *bell), bell[:1]) for bell in bells])
         except Exception as error:  # noqa: BLE001  # kombu, Celery or the connection; a doorbell is a hint, whatever went wrong
             log.warning("ring %d agents: %s; the sweep rings again", len(bells), error)
             return 0

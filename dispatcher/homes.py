@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from dispatcher.config import Config
-from dispatcher.names import agent_queue
+from dispatcher.names import agent_queue, slot_of
 from dispatcher.store.opened import Store
 
 REMEMBERED = 8_192
+
+
+def queue_of(config: Config, agent_id: str, pool: str) -> str:
+    """The queue on which an agent of this pool is rung, as of this configuration."""
+    return agent_queue(config.redis.prefix, pool, slot_of(agent_id, config.redis.slots), config.pool(pool).partitions)
 
 
 class Homes:
@@ -18,7 +23,7 @@ class Homes:
     def __init__(self, store: Store, config: Config) -> None:
         self._store, self._config = store, config
         self._known: dict[str, tuple[str, str]] = {}
-        self._queue = lru_cache(maxsize=REMEMBERED)(self._queue_of)
+        self._queue = lru_cache(maxsize=REMEMBERED)(partial(queue_of, config))
 
     def queue_in(self, agent_id: str, pool: str) -> str:
         """The queue on which an agent of this pool is rung."""
@@ -31,10 +36,6 @@ class Homes:
             wanted = self._config.pool_of(agent_id)
             known = wanted, wanted
         return known
-
-    def _queue_of(self, agent_id: str, pool: str) -> str:
-        redis = self._config.redis
-        return agent_queue(redis.prefix, pool, self._store.keys.slot_of(agent_id), self._config.pool(pool).partitions)
 
     def home(self, agent_id: str) -> tuple[str, str]:
         """As recorded, else as the configuration wants it. Changes nothing."""

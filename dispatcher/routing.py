@@ -18,9 +18,9 @@ from dispatcher.config import Config, rules_of
 from dispatcher.core import session_key
 from dispatcher.core.errors import Forbidden, InvalidAddress, StoreUnavailable, TokenRefused
 from dispatcher.core.guards import due_delay_ms
-from dispatcher.core.models import Address, DeadReason, Intent, Route
+from dispatcher.core.models import Address, DeadReason, Intent, Route, Via
 from dispatcher.core.reported import Reported, lane_of, named_in, output_of, quiet_reason, read_body, reason_of, wake_of, without_token
-from dispatcher.core.resolve import Resolved, Via, resolve
+from dispatcher.core.resolve import Resolved, resolve
 from dispatcher.core.wake_request import WakeRequest
 from dispatcher.homes import Homes
 from dispatcher.store.bindings import LazyBindings

@@ -62,9 +62,7 @@ def write(spool_dir: Path, kwargs: dict[str, Any], max_files: int = MAX_FILES) -
 
 def set_aside(spool_dir: Path, kwargs: dict[str, Any], reason: str, max_files: int = MAX_FILES) -> Path:
     """Keeps a completion that was refused for good in `bad/`, its reason beside it. Raises OSError like `write`."""
-    path = _place(spool_dir / BAD, _content(kwargs), max_files)
-    path.with_suffix(".reason").write_text(reason + "\n", "utf-8")
-    return path
+    return _place(spool_dir / BAD, _content(kwargs), max_files, reason)
 
 
 def pending(spool_dir: Path) -> list[Path]:
@@ -151,7 +149,8 @@ def _content(kwargs: dict[str, Any]) -> bytes:
     return json.dumps(kwargs).encode()  # ASCII, so a lone surrogate survives to be refused with its reason
 
 
-def _place(folder: Path, content: bytes, max_files: int) -> Path:
+def _place(folder: Path, content: bytes, max_files: int, reason: str | None = None) -> Path:
+    """A new file in the folder; its reason, if it has one, is there first."""
     # Many writers at once may go past it by their number: it keeps a disk from filling up, and is no promise to the file.
     if len(pending(folder)) >= max_files:
         raise OSError(errno.EDQUOT, f"{max_files} completions are kept there already, the bound [bounds] max_spool", str(folder))
@@ -163,10 +162,13 @@ def _place(folder: Path, content: bytes, max_files: int) -> Path:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if reason is not None:
+            path.with_suffix(".reason").write_text(reason + "\n", "utf-8")
         temporary.rename(path)
     except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
+        for unfinished in (temporary, path.with_suffix(".reason")):
+            with suppress(OSError):
+                unfinished.unlink()
         raise
     _sync_folder(folder)
     return path

@@ -16,6 +16,7 @@ from dispatcher.causes import inherited
 from dispatcher.core.errors import InboxFull, InvalidCompletion, StoreUnavailable
 from dispatcher.core.models import ExecCompletion
 from dispatcher.core.reported import Reported
+from dispatcher.core.trace_context import trace_context
 from dispatcher.doorbell import Doorbell
 from dispatcher.result import CompletionResult
 from dispatcher.routing import Router
@@ -59,10 +60,15 @@ class SubmittingTask(PlainTask):
         return CompletionResult(reported.completion_id, self.app, submit(reported))
 
     def submit_raw(self, args: Sequence[Any], words: dict[str, Any]) -> dict[str, Any]:
-        """What a raw `send_task` carries is submitted by the router that runs it; its task id stands for a missing id."""
+        """What a raw `send_task` carries is submitted by the router that runs it; its task id stands for a missing id.
+
+        So do trace headers of the message for a missing trace, as an instrumented Celery program sends them; never the router's own.
+        """
         task_id = self.request.id
+        found = trace_context({name: str(value) for name, value in (self.request.headers or {}).items()})
+        assumed = {self.id_field: task_id} | ({"trace": found} if found else {})
         try:
-            receipt = submit(self.read({self.id_field: task_id} | words)) if not args else None
+            receipt = submit(self.read(assumed | words)) if not args else None
             receipt = receipt or submit_unusable({"args": args} | words, task_id)
         except InvalidCompletion:
             receipt = submit_unusable(words, task_id)

@@ -115,7 +115,7 @@ class Keyring:
         words: list[str] = []
         for path in key_files(self._config):
             try:
-                words += [line.strip() for line in path.read_text("ascii").splitlines() if line.strip() and not line.startswith("#")]
+                words += [word for line in path.read_text("ascii").splitlines() if (word := line.strip()) and not word.startswith("#")]
             except FileNotFoundError:
                 if self._config.tokens.key_files:
                     raise ConfigError([f"tokens.key_files: there is no {path}; make it with `wake token keygen {path}`"]) from None

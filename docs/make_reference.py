@@ -12,8 +12,7 @@ from pydantic import BaseModel
 from typer.core import TyperCommand, TyperGroup
 
 from dispatcher.cli.app import app
-from dispatcher.config.model import Config
-from dispatcher.config.problems import TABLES
+from dispatcher.config.model import TABLES, Config
 from dispatcher.config.starter import bounds_of, default_of
 from dispatcher.core.cause_words import AGENT_CAUSES, DEAD_REASONS
 from dispatcher.core.words import DeadReason, Fate, Intent, Source

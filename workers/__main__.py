@@ -7,12 +7,11 @@ import sys
 
 from dispatcher.app import use_config
 from dispatcher.core.errors import ConfigError, InvalidAddress, LayoutMismatch, StoreUnavailable, WakeError
+from dispatcher.core.exit_codes import NO, UNREACHABLE, USAGE
 from workers.flower import ADDRESS, PORT, run_flower
 from workers.launch import Options, run
 from workers.supervisor import run_up
 from workers.web import run_web
-
-EXIT_USAGE, EXIT_UNREACHABLE = 2, 75
 
 
 def main(arguments: list[str]) -> int:
@@ -54,13 +53,13 @@ def main(arguments: list[str]) -> int:
         return 0
     except (ConfigError, LayoutMismatch, InvalidAddress) as error:
         print(f"wake {given.command}: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return USAGE
     except StoreUnavailable as error:
         print(f"wake {given.command}: {error}", file=sys.stderr)
-        return EXIT_UNREACHABLE
+        return UNREACHABLE
     except WakeError as error:
         print(f"wake {given.command}: {error}", file=sys.stderr)
-        return 1
+        return NO
 
 
 if __name__ == "__main__":

@@ -44,7 +44,9 @@ def run(options: Options) -> None:
     sys.path.append(os.getcwd())
     logs.install()
     config = current_config()
-    await_server("worker")
+    if options.pool and options.pool not in config.pool_names():
+        raise ConfigError([f"worker --pool {options.pool}: no such pool; there are {', '.join(config.pool_names())}"])
+    await_server("router" if options.route else "worker")
     if options.route:
         keyring = Keyring(config)
         keyring.keys()  # a fault in them is told now, not by the first token
@@ -53,8 +55,6 @@ def run(options: Options) -> None:
         _consume(None, [inbox_queue(config.redis.prefix)], "threads", options.concurrency or ROUTER_THREADS)
         return
     pool = pool_of_agent(options.agent, config) if options.agent else options.pool or "agents"
-    if not options.agent and pool not in config.pool_names():
-        raise ConfigError([f"worker --pool {pool}: no such pool; there are {', '.join(config.pool_names())}"])
     settings = config.pool(pool)
     queues = pool_queues(config.redis.prefix, pool, settings.partitions)
     _consume(pool, queues, settings.pool_type, options.concurrency or settings.concurrency)

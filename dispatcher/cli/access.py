@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def acl(
-    role: Annotated[Role | None, typer.Argument(metavar="[ROLE]", help="One role alone; default: all.", show_default=False)] = None,
+    role: Annotated[Role | None, typer.Argument(metavar="ROLE", help="One role alone; default: all.", show_default=False)] = None,
     pool: Annotated[list[str] | None, typer.Option("--pool", help="Of a worker: its pool; may be repeated.", show_default=False)] = None,
     passwords: Annotated[
         str | None,

@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def move(
     agent: Annotated[str, typer.Argument(metavar="AGENT")],
-    pool: Annotated[str | None, typer.Argument(metavar="[POOL]", help="Default: the one that the configuration gives it.")] = None,
+    pool: Annotated[str | None, typer.Argument(metavar="POOL", help="Default: the one that the configuration gives it.")] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:

@@ -42,8 +42,8 @@ from dispatcher.cli import (
 from dispatcher.cli.output import complain, document
 from dispatcher.cli.reach import ConfigFile, name_configuration
 from dispatcher.core import errors
+from dispatcher.core.exit_codes import FINE, NO, UNREACHABLE, USAGE
 
-FINE, NO, USAGE, UNREACHABLE = 0, 1, 2, 75
 _CODES: tuple[tuple[type[errors.WakeError], int], ...] = (
     (errors.StoreUnavailable, UNREACHABLE),
     (errors.InboxFull, UNREACHABLE),  # it passes: trying again later is the remedy, as for a server that is away
@@ -145,8 +145,16 @@ def run(argv: list[str] | None = None) -> int:
         found = next((number for kind, number in _CODES if isinstance(error, kind)), None)
         if found is None:
             raise
-        complain(str(error))
+        said = _words(error)
+        complain(said)
         if as_json:
-            document({"error": str(error)} | ({"problems": error.problems} if isinstance(error, errors.ConfigError) else {}))
+            document({"error": said} | ({"problems": error.problems} if isinstance(error, errors.ConfigError) else {}))
         return found
     return FINE
+
+
+def _words(error: errors.WakeError) -> str:
+    """One problem without a file, such as a folder that cannot be written, is no fault of the configuration: it stands for itself."""
+    if isinstance(error, errors.ConfigError) and error.source is None and len(error.problems) == 1:
+        return error.problems[0]
+    return str(error)

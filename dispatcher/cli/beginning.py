@@ -12,7 +12,7 @@ import typer
 from dispatcher.cli.output import complain, document, say
 from dispatcher.cli.reach import AsJson
 from dispatcher.core.errors import ConfigError
-from dispatcher.core.session_key import valid_agent_id
+from dispatcher.core.session_key import AGENT_ID_RULE, valid_agent_id
 
 CONFIG_FILE, RUNNER_FILE = "wake.toml", "heartbeat.py"
 DEFAULT_AGENT = "main"
@@ -77,7 +77,9 @@ def _asked_agents() -> list[str]:
 def _agents(names: list[str]) -> list[str]:
     bad = [name for name in names if not valid_agent_id(name)]
     if bad or not names:
-        raise typer.BadParameter(f"{bad[:1] or names!r}: an agent id has letters, digits, _ and -, first a letter or digit, at most 64")
+        raise typer.BadParameter(
+            f"{bad[0][:80]!r} is no agent id: {AGENT_ID_RULE}" if bad else "name at least one agent", param_hint="--agent"
+        )
     return list(dict.fromkeys(name.lower() for name in names))
 
 

@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
 def completion(shell: Annotated[Shell, typer.Argument(metavar="bash|zsh|fish")], as_json: AsJson = False) -> None:
     """Print the script that completes our words in this shell.
 
+    \b
     bash: wake completion bash > ~/.local/share/bash-completion/completions/wake
     fish: wake completion fish > ~/.config/fish/completions/wake.fish
     zsh: wake completion zsh > ~/.zfunc/_wake, with ~/.zfunc in fpath

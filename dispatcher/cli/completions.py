@@ -42,13 +42,15 @@ def submit(
       wake submit --session-key node-mac --id build-17 --json
     """
     from dispatcher.causes import inherited
-    from dispatcher.submit import submit_completion
+    from dispatcher.submit import completion_of
+    from dispatcher.submit import submit as submit_checked
 
-    reach(config, writes=True)
     words = {"session_key": session_key, "completion_id": completion_id, "exit_code": exit_code, "output": output or None}
     words |= {"agent_id": agent, "run_id": run_id, "step_id": step_id}
     given = {name: value for name, value in words.items() if value is not None} | token_words()
-    receipt = submit_completion(given | inherited())
+    reported = completion_of(given | inherited())
+    reach(config, writes=True)
+    receipt = submit_checked(reported)
     if as_json:
         document(receipt.model_dump())
     else:
@@ -112,18 +114,16 @@ def _route(config: Config, key: str, agent: str | None) -> Route:
 
 def _configured_route(config: Config, key: str, agent: str | None) -> Route:
     """As the router answers for a store in which nothing was moved by hand. No binding is asked for such a key."""
-    from dispatcher import names
     from dispatcher.core.models import Route
     from dispatcher.core.resolve import resolve as resolve_key
+    from dispatcher.homes import queue_of
 
     routing = config.routing
     found = resolve_key(
         key, agent, {}, routing.default_agent, config.knows, lambda agent_id: config.agent(agent_id).enabled, config.defaults.main_key
     )
     pool = config.pool_of(found.agent_id)
-    slot = names.slot_of(found.agent_id, config.redis.slots)
-    queue = names.agent_queue(config.redis.prefix, pool, slot, config.pool(pool).partitions)
-    return Route(address=found.address, pool=pool, queue=queue, via=found.via)
+    return Route(address=found.address, pool=pool, queue=queue_of(config, found.agent_id, pool), via=found.via)
 
 
 def _cells(shown: dict[str, str | None]) -> tuple[str | None, ...]:

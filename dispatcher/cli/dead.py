@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dispatcher.cli.options import duration_ms
 from dispatcher.cli.output import age, complain, document, facts, say, table, when
 from dispatcher.cli.reach import AsJson, ConfigFile, reach
 from dispatcher.core.errors import NotRevived, UnknownCompletion
@@ -16,9 +16,8 @@ from dispatcher.core.models import DeadLetter
 if TYPE_CHECKING:
     from dispatcher.dead_letters import Chosen, DeadLetters
 
-UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 CompletionId = Annotated[str, typer.Argument(metavar="ID", help="Completion id.")]
-OneId = Annotated[str | None, typer.Argument(metavar="[ID]", help="Completion id; or choose several by the options.", show_default=False)]
+OneId = Annotated[str | None, typer.Argument(metavar="ID", help="Completion id; or choose several by the options.", show_default=False)]
 Reason = Annotated[str | None, typer.Option(help="Only with this reason, as in `unbound-key`.", show_default=False)]
 Agent = Annotated[str | None, typer.Option(help="Only of this agent.", show_default=False)]
 Session = Annotated[str | None, typer.Option(help="Only with this session key.", show_default=False)]
@@ -47,9 +46,10 @@ def list_letters(
       wake dead list --json
       wake dead list --reason attempts-exhausted --agent ops --older-than 12h
     """
+    which = _chosen(reason, agent, session_key, older_than)
     reached = reach(config)
     now_ms = reached.store.ledger.now_ms()
-    rows = [_row(letter, now_ms) for letter in reached.dead_letters().chosen(_chosen(reason, agent, session_key, older_than))]
+    rows = [_row(letter, now_ms) for letter in reached.dead_letters().chosen(which)]
     if as_json:
         document({"dead_letters": rows})
     else:
@@ -109,8 +109,9 @@ def revive(
       wake bind node-mac ops && wake dead revive build-17
       wake dead revive --reason unbound-key
     """
+    which = _several(completion_id, reason, agent, session_key, older_than, every)
     letters = reach(config, writes=True).dead_letters()
-    if (which := _several(completion_id, reason, agent, session_key, older_than, every)) is not None:
+    if which is not None:
         _revive_several(letters, which, as_json)
         return
     revived = _revived(letters, str(completion_id))
@@ -139,8 +140,8 @@ def drop(
       wake dead drop build-17 --yes
       wake dead drop --agent ops --older-than 30d
     """
-    letters = reach(config, writes=True).dead_letters()
     which = _several(completion_id, reason, agent, session_key, older_than, every)
+    letters = reach(config, writes=True).dead_letters()
     chosen = letters.chosen(which) if which is not None else [letters.find(str(completion_id))[0]]
     if chosen:
         _ask(f"{chosen[0].completion_id} ({chosen[0].reason})" if which is None else f"{len(chosen)} dead letters", yes, as_json)
@@ -213,14 +214,8 @@ def _several(one: str | None, reason: str | None, agent: str | None, session: st
 def _chosen(reason: str | None, agent: str | None, session: str | None, older: str | None) -> Chosen:
     from dispatcher.dead_letters import Chosen
 
-    return Chosen(reason, agent.lower() if agent else None, session, _ms(older) if older else 0)
-
-
-def _ms(text: str) -> int:
-    found = re.fullmatch(r"(\d+)([smhd])", text)
-    if not found:
-        raise typer.BadParameter(f"--older-than {text}: must be a number and a unit, as in 90s, 15m, 12h or 7d")
-    return int(found[1]) * UNIT_MS[found[2]]
+    older_ms = duration_ms("--older-than", older) if older is not None else 0
+    return Chosen(reason, agent.lower() if agent else None, session, older_ms)
 
 
 def _row(letter: DeadLetter, now_ms: int) -> dict[str, Any]:

@@ -15,22 +15,31 @@ from dispatcher.core.errors import WakeError
 USAGE = """\
 Usage: wake exec --session-key KEY [OPTIONS] [--] COMMAND [ARGUMENT...]
 
-Run COMMAND; when it ends, the agent that owns the session gets one more turn and is told how it ended.
-Standard input, output, signals and the exit code are COMMAND's own.
+Run COMMAND; when it ends, the agent that owns the session gets one more turn
+and is told how it ended. Standard input, output, signals and the exit code are
+COMMAND's own.
 
-  --session-key KEY  session that the command belongs to, agent:<agent>:<rest> or a bound key (required)
-  --agent AGENT      agent that is meant; one that does not own the session is an error, never another receiver
+  --session-key KEY  session that the command belongs to, agent:<agent>:<rest>
+                     or a bound key (required)
+  --agent AGENT      agent that is meant; one that does not own the session is
+                     an error, never another receiver
   --id ID            completion id; the same id is reported once
   --run-id RUN       run that the command is a part of
-  --step-id STEP     step of that run; with both and no --id, the id is made of session, run and step
+  --step-id STEP     step of that run; with both and no --id, the id is made of
+                     session, run and step
   --config FILE      configuration; default: WAKE_CONFIG, then ./wake.toml
-  --no-output        COMMAND writes directly to where we write, and nothing of it is reported (a success is then a quiet one)
-  --json             one JSON document on standard output; what COMMAND writes goes to standard error
+  --no-output        COMMAND writes directly to where we write, and nothing of
+                     it is reported (a success is then a quiet one)
+  --json             one JSON document on standard output; what COMMAND writes
+                     goes to standard error
   -h, --help         this text
 
-A token in WAKE_INGRESS_TOKEN goes with the report; it is needed where [routing] require_token is set.
-If the server cannot be reached, the completion is kept in <data_dir>/spool and delivered by the next 'wake exec' or 'wake spool flush'.
-Exit code: COMMAND's; 128+N when signal N ended it; 127 not found; 126 not executable; 2 usage.
+A token in WAKE_INGRESS_TOKEN goes with the report; it is needed where
+[routing] require_token is set. If the server cannot be reached, the completion
+is kept in <data_dir>/spool and delivered by the next 'wake exec' or
+'wake spool flush'.
+Exit code: COMMAND's; 128+N when signal N ended it; 127 not found; 126 not
+executable; 2 usage.
 
 Example:
   wake exec --session-key agent:ops:main -- make test

@@ -10,6 +10,7 @@ from dispatcher.cli.output import complain, document, facts, plain, say, table, 
 from dispatcher.cli.reach import AsJson, ConfigFile, reach
 from dispatcher.core.durations import duration_words
 from dispatcher.core.errors import InvalidAddress, StoreUnavailable
+from dispatcher.core.exit_codes import UNREACHABLE
 
 if TYPE_CHECKING:
     from dispatcher.explaining import AgentExplained, CompletionExplained
@@ -22,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    agent: Annotated[str | None, typer.Argument(metavar="[AGENT]", help="Why it runs or not now.")] = None,
+    agent: Annotated[str | None, typer.Argument(metavar="AGENT", help="Why it runs or not now.")] = None,
     completion: Annotated[
         str | None, typer.Option("--completion", metavar="ID", help="Why this completion is where it is.", show_default=False)
     ] = None,
@@ -43,7 +44,7 @@ def explain(
     from dispatcher.explaining import Explainer
 
     if (agent is None) == (completion is None):
-        raise typer.BadParameter("give an agent, or --completion ID")
+        raise typer.BadParameter("give an agent or --completion ID, one of both")
     try:
         reached = reach(config)
         explainer = Explainer(reached.store, reached.config)
@@ -69,7 +70,7 @@ def _server_down(error: StoreUnavailable, as_json: bool) -> None:
         document({"cause": "server-down", **words._asdict(), "error": str(error)})
     else:
         facts([("why", words.says), ("then", words.follows), ("to change it", words.change)])
-    raise typer.Exit(75) from None
+    raise typer.Exit(UNREACHABLE) from None
 
 
 def _shown(found: AgentExplained) -> Shown:

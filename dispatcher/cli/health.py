@@ -9,12 +9,12 @@ import typer
 from dispatcher.cli.output import complain, document, say
 from dispatcher.cli.reach import AsJson, ConfigFile, configuration
 from dispatcher.core.errors import LayoutMismatch, StoreUnavailable
+from dispatcher.core.exit_codes import UNREACHABLE
 
 if TYPE_CHECKING:
     from dispatcher.config import Config
 
 HANGS_S = 30.0  # a round waits for the server twice or thrice at most, 5 s each, and is then over, answer or not
-UNREACHABLE = 75
 Role = Literal["router", "worker"]
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dispatcher.cli.asking import Yes, ask, by, some
+from dispatcher.cli.options import duration_ms
 from dispatcher.cli.output import document, say, table, when
 from dispatcher.cli.reach import AsJson, ConfigFile, Reach, reach
-from dispatcher.core.durations import parse_duration_ms
 from dispatcher.core.rules import DRAINING, PAUSED
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def list_holds(config: ConfigFile = None, as_json: AsJson = False) -> None:
 
 
 def _hold(what: str, selector: str, reason: str, for_: str | None, *, yes: bool, dry_run: bool, config: str | None, as_json: bool) -> None:
-    for_ms = _duration(for_)
+    for_ms = 0 if for_ is None else duration_ms("--for", for_, least_ms=1, remedy="leave it out for a hold without end")
     if not reason.strip():
         raise typer.BadParameter("say why: --reason must not be empty")
     acts = _acts(reach(config, writes=not dry_run))
@@ -126,18 +126,6 @@ def _hold(what: str, selector: str, reason: str, for_: str | None, *, yes: bool,
     _say_others(others, "is held as well")
     if what == PAUSED and not dry_run:
         say("manual wakes wait, too; what runs may finish")
-
-
-def _duration(text: str | None) -> int:
-    if text is None:
-        return 0
-    try:
-        found = parse_duration_ms(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"--for: {error}") from None
-    if found <= 0:
-        raise typer.BadParameter("--for: must be more than 0; leave it out for a hold without end")
-    return found
 
 
 def _acts(reached: Reach) -> Holding:

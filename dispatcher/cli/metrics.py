@@ -9,6 +9,7 @@ import typer
 
 from dispatcher.cli.output import document
 from dispatcher.cli.reach import AsJson, ConfigFile, reach
+from dispatcher.core.exit_codes import UNREACHABLE
 
 if TYPE_CHECKING:
     from dispatcher.core.metric_table import Sample, Spread
@@ -39,7 +40,7 @@ def metrics(config: ConfigFile = None, as_json: AsJson = False) -> None:
     else:
         sys.stdout.write(page(lambda: found, per_agent=reached.config.metrics.per_agent))
     if found == [Sample(UP, (), 0)]:
-        raise typer.Exit(75)
+        raise typer.Exit(UNREACHABLE)
 
 
 def _shown(one: Sample | Spread) -> dict[str, object]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from dispatcher.cli.openclaw_file import OpenClawFile, Table, read_openclaw
-from dispatcher.cli.output import complain, document, say
+from dispatcher.cli.output import complain, document
 from dispatcher.cli.reach import AsJson
 
 TOKEN_FILE = "openclaw-hooks.token"
@@ -35,24 +36,40 @@ def import_openclaw(
       wake import-openclaw ~/.openclaw/openclaw.json --output wake.toml
     """
     text, differs = imported(read_openclaw(file))
+    if output is not None:
+        _write(output, text)
     if as_json:
         document({"toml": text, "differs": differs})
     elif output is None:
-        say(text.rstrip("\n"))
-    if output is not None:
-        try:
-            with output.open("x", encoding="utf-8") as opened:
-                opened.write(text)
-        except FileExistsError:
-            raise typer.BadParameter(f"{output} exists; name another file, or move it away") from None
+        sys.stdout.write(text)
     if not as_json:
         complain("\n".join(f"differs: {line}" for line in differs))
+
+
+def _write(output: Path, text: str) -> None:
+    """Whole or not at all, and never over another file. Raises a usage error."""
+    try:
+        opened = output.open("x", encoding="utf-8")
+    except FileExistsError:
+        raise typer.BadParameter(f"{output} exists; name another file, or move it away", param_hint="--output") from None
+    except OSError as error:
+        raise _unwritable(output, error) from None
+    try:
+        with opened:
+            opened.write(text)
+    except OSError as error:
+        output.unlink(missing_ok=True)
+        raise _unwritable(output, error) from None
+
+
+def _unwritable(output: Path, error: OSError) -> typer.BadParameter:
+    return typer.BadParameter(f"{output}: {error.strerror or error}; name another file", param_hint="--output")
 
 
 def imported(gateway: OpenClawFile) -> tuple[str, list[str]]:
     """The text of a wake.toml, and one line for each thing that is not as it was."""
     from dispatcher.config.starter import toml
-    from dispatcher.core.session_key import valid_agent_id
+    from dispatcher.core.session_key import AGENT_ID_RULE, valid_agent_id
 
     runner = {"type": "openclaw", "url": gateway.hooks_url(), "secret_file": TOKEN_FILE}
     lines = ["# From openclaw.json, by `wake import-openclaw`.", "[defaults]", f"runner = {toml(runner)}"]
@@ -65,7 +82,7 @@ def imported(gateway: OpenClawFile) -> tuple[str, list[str]]:
     chosen = {name for name, entry in agents.items() if isinstance(entry.get("heartbeat"), dict)}
     for name, entry in agents.items():
         if not valid_agent_id(name):
-            differs.append(f"agent {name!r}: is no agent id here (letters, digits, _ and -, at most 64); left out")
+            differs.append(f"agent {name!r}: is no agent id here ({AGENT_ID_RULE}); left out")
             continue
         own = entry.get("heartbeat")
         merged = common | (own if isinstance(own, dict) else {})

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dispatcher.cli.options import duration_ms, known_pool
 from dispatcher.cli.output import age, document, table
 from dispatcher.cli.reach import AsJson, ConfigFile, Reach, reach
-from dispatcher.core.durations import parse_duration_ms
 
 if TYPE_CHECKING:
     from dispatcher.core.scaling import Backlog
@@ -43,9 +43,12 @@ def scale(
       wake scale --json
       wake scale --pool research --wait 10s --max 20
     """
+    if least > most:
+        raise typer.BadParameter(f"{least} is more than --max {most}", param_hint="--min")
+    wait_ms, turn_ms = duration_ms("--wait", wait), duration_ms("--turn", turn, least_ms=1) if turn else 0
     reached = reach(config)
-    names = [pool] if pool else list(reached.config.pool_names())
-    shown = _signal(reached, names, _duration("--wait", wait), _duration("--turn", turn) if turn else 0, (least, most))
+    names = [known_pool(reached, pool)] if pool else list(reached.config.pool_names())
+    shown = _signal(reached, names, wait_ms, turn_ms, (least, most))
     if as_json:
         document(shown)
         return
@@ -84,10 +87,3 @@ def _pool(reached: Reach, backlog: Backlog, workers: int, wait_ms: int, turn_ms:
         "workers": workers,
         "wanted_workers": min(max(wanted, bounds[0]), bounds[1]),
     }
-
-
-def _duration(option: str, text: str) -> int:
-    try:
-        return parse_duration_ms(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from None

@@ -78,9 +78,19 @@ def _service(config: Config, name: str, user: bool) -> Service:
     if config.source is None:
         raise ConfigError(["service install: there is no wake.toml here; make one with `wake init`, or name it with --config"])
     program = (sys.executable, "-P", "-m", "dispatcher.cli", "--config", str(config.source), "up")
-    run_as = None if user else pwd.getpwuid(config.source.stat().st_uid).pw_name
+    run_as = None if user else _owner(config.source)
     path = os.environ.get("PATH", os.defpath)
     return Service(name, program, config.base_dir, config.data_dir, path, config.lease.grace_ms, run_as)
+
+
+def _owner(source: Path) -> str:
+    """Raises ConfigError for a user id without a name, as in many containers."""
+    uid = source.stat().st_uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        remedy = "give it to a user who has one, or use --user"
+        raise ConfigError([f"service install: {source} belongs to user id {uid}, which has no name here; {remedy}"]) from None
 
 
 def _path(kind: Kind, name: str, user: bool) -> Path:
@@ -100,7 +110,7 @@ def _commands(kind: Kind, path: Path, name: str, user: bool) -> list[str]:
 
 def _write(path: Path, text: str, *, force: bool) -> None:
     try:
-        if os.path.lexists(path) and not force and path.read_text("utf-8") != text:
+        if os.path.lexists(path) and not force and path.read_bytes() != text.encode():
             complain(f"service install: {path} is there already and says something else; use --force to replace it, or --name")
             raise typer.Exit(1)
         path.parent.mkdir(parents=True, exist_ok=True)

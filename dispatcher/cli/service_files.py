@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dispatcher.core.exit_codes import USAGE
+
 # `wake up` itself waits for grace_ms and 10 s more before it kills a worker, once for the workers and once for the router, then stops
 # the server; only if all of that hangs may the service manager end it by force.
 STOP_MARGIN_S = 40
 RESTART_S = 2
-USAGE_EXIT = 2
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def systemd_unit(service: Service) -> str:
         "Restart=always",
         f"RestartSec={RESTART_S}",
         "# An unusable configuration does not mend itself.",
-        f"RestartPreventExitStatus={USAGE_EXIT}",
+        f"RestartPreventExitStatus={USAGE}",
         "",
         "# SIGTERM goes to the supervisor alone, which drains in order. What an agent left running on purpose (a long command under",
         "# `wake exec`) lives on, and reports when the service is back; any other KillMode would end it with the service.",

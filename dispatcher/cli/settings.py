@@ -12,6 +12,7 @@ import typer
 from dispatcher.cli.output import complain, document, say, table
 from dispatcher.cli.reach import AsJson, ConfigFile, configuration
 from dispatcher.core.errors import InvalidAddress
+from dispatcher.core.session_key import fold_agent_id
 
 if TYPE_CHECKING:
     from dispatcher.config import Config
@@ -25,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 @config_commands.command()
 def check(
-    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="Default: WAKE_CONFIG, then ./wake.toml.")] = None,
+    file: Annotated[str | None, typer.Argument(metavar="FILE", help="Default: WAKE_CONFIG, then ./wake.toml.")] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -65,7 +66,7 @@ def show(
     from dispatcher.config.origins import agent_settings, settings
 
     loaded = configuration(config)
-    if agent is not None and not loaded.knows(agent):
+    if agent is not None and not loaded.knows(fold_agent_id(agent)):
         raise InvalidAddress("unknown-agent", f"config show agent={agent[:80]!r}: not configured; add [agents.{agent[:80]}]")
     found = agent_settings(loaded, agent, os.environ) if agent is not None else settings(loaded, os.environ)
     source = str(loaded.source) if loaded.source else None

@@ -14,11 +14,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from dispatcher.cli.output import document, say, table
+from dispatcher.cli.output import complain, document, say, table
 from dispatcher.cli.reach import configuration, reach
 from dispatcher.config import Config, load
 from dispatcher.core.durations import duration_words, parse_duration_ms
 from dispatcher.core.errors import ConfigError
+from dispatcher.core.exit_codes import NO
 from dispatcher.simulate.apart import processors, simulate_apart
 from dispatcher.simulate.course import Course, Plan, plan_of
 from dispatcher.simulate.picture import picture
@@ -53,8 +54,8 @@ class Case:
 
 def run(asked: Asked) -> None:
     cases = _cases(asked)
-    if asked.picture and not Path(asked.picture).absolute().parent.is_dir():
-        raise typer.BadParameter(f"there is no folder for {asked.picture}", param_hint="--picture")
+    if asked.picture:
+        _can_be_written(Path(asked.picture))
     began = time.monotonic()
     courses = []
     for case in cases:
@@ -62,12 +63,31 @@ def run(asked: Asked) -> None:
             courses.append(simulate_apart(case.plan, case.config, processors(), on_progress))
     seconds = time.monotonic() - began
     reports = [report_of(course) for course in courses]
-    if asked.picture:
-        Path(asked.picture).write_text(picture(courses[-1], cases[-1].name), "utf-8")
     if asked.as_json:
         _tell(cases, reports, seconds)
     else:
         _show(cases, courses, reports, seconds)
+    if asked.picture:  # last: what was found is told, even when the disk became full meanwhile
+        _draw(Path(asked.picture), picture(courses[-1], cases[-1].name))
+
+
+def _can_be_written(path: Path) -> None:
+    """Before a run that may take minutes. Leaves what is there as it is. Raises a usage error."""
+    there = path.exists()
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror or error}; name another file", param_hint="--picture") from None
+    if not there:
+        path.unlink(missing_ok=True)
+
+
+def _draw(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        complain(f"simulate: the picture {path}: {error.strerror or error}; name another file with --picture")
+        raise typer.Exit(NO) from None
 
 
 def _cases(asked: Asked) -> list[Case]:
@@ -75,6 +95,8 @@ def _cases(asked: Asked) -> list[Case]:
         raise typer.BadParameter("name one of --scenario and --from-ledger")
     if asked.compare and asked.policy is None:
         raise typer.BadParameter("what is to be compared? name the other configuration with --policy", param_hint="--compare")
+    if asked.policy and not Path(asked.policy).is_file():
+        raise typer.BadParameter(f"there is no file {asked.policy}", param_hint="--policy")
     other = load(Path(asked.policy), {}) if asked.policy else None
     name, plan, present = _present(asked, other)
     if asked.policy is None or other is None:

@@ -12,6 +12,7 @@ from dispatcher import spool
 from dispatcher.cli.output import complain, document, say, table
 from dispatcher.cli.reach import AsJson, ConfigFile, Reach, configuration, reach
 from dispatcher.core.errors import ConfigError, InboxFull, InvalidCompletion, StoreUnavailable, WakeError
+from dispatcher.core.exit_codes import UNREACHABLE
 
 spooled = typer.Typer(help="Completions kept here until a server takes them.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -80,7 +81,7 @@ def flush(config: ConfigFile = None, as_json: AsJson = False) -> None:
     if report.trouble:
         complain(report.trouble)
     if ended_by:
-        raise typer.Exit(75)
+        raise typer.Exit(UNREACHABLE)
     if report.left or report.bad:
         raise typer.Exit(1)
 

@@ -11,6 +11,7 @@ import typer
 from dispatcher.cli.output import age, ahead, complain, document, facts, say, table, when
 from dispatcher.cli.reach import AsJson, ConfigFile, Reach, reach
 from dispatcher.core.errors import StoreUnavailable
+from dispatcher.core.exit_codes import UNREACHABLE
 from dispatcher.core.explain import caused_per_heartbeat
 from dispatcher.names import serves
 
@@ -25,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
-    agent: Annotated[str | None, typer.Argument(metavar="[AGENT]", help="Only this agent, in detail.")] = None,
+    agent: Annotated[str | None, typer.Argument(metavar="AGENT", help="Only this agent, in detail.")] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -50,7 +51,7 @@ def status(
             raise
         complain(str(error))
         document({"ready": False, "missing": ["server"], "error": str(error)})
-        raise typer.Exit(75) from None
+        raise typer.Exit(UNREACHABLE) from None
     if as_json:
         document(shown)
     else:
@@ -72,7 +73,7 @@ def _everything(reached: Reach) -> Shown:
     return {
         "ready": not missing,
         "missing": missing,
-        "server": _place(reached.store.url),
+        "server": place(reached.store.url),
         "routers": routers,
         "workers": workers,
         "inbox": ledger.inbox_depth(),
@@ -124,7 +125,7 @@ def _agent(found: AgentStatus, now_ms: int, caused: int, oldest_at_ms: int | Non
 
 def _one_agent(reached: Reach, agent: str, as_json: bool) -> None:
     from dispatcher.core.session_key import valid_agent_id
-    from dispatcher.names import agent_queue
+    from dispatcher.homes import queue_of
 
     agent_id, config, ledger = agent.lower(), reached.config, reached.store.ledger
     found = ledger.agent(agent_id) if valid_agent_id(agent) else None
@@ -134,7 +135,6 @@ def _one_agent(reached: Reach, agent: str, as_json: bool) -> None:
             document({"error": "unknown agent", "agent_id": agent})
         raise typer.Exit(1)
     pool = found.pool if found else config.pool_of(agent_id)
-    queue = agent_queue(config.redis.prefix, pool, reached.store.keys.slot_of(agent_id), config.pool(pool).partitions)
     shown: Shown = {"agent_id": agent_id, "pool": pool, "state": "idle", "reason": None, "until_ms": None, "pending": 0, "parked": 0}
     shown |= {"oldest_age_s": None, "heartbeats": 0, "caused_per_heartbeat": None}
     shown |= _agents(reached, [found], ledger.now_ms())[0] if found else {}
@@ -142,7 +142,7 @@ def _one_agent(reached: Reach, agent: str, as_json: bool) -> None:
     shown |= {
         "known": config.knows(agent),
         "enabled": config.agent(agent_id).enabled,
-        "queue": queue,
+        "queue": queue_of(config, agent_id, pool),
         "running": {"batch_id": found.running, "token": found.token, "holder": found.holder} if found and found.running else None,
         "deferrals": [{"intent": kind, "until_ms": until, "reason": reason} for kind, (until, reason) in sorted(deferrals.items())],
     }
@@ -189,9 +189,10 @@ def _cells(agent: Shown, now_ms: int) -> tuple[object, ...]:
     return agent["agent_id"], agent["pool"], state, until, agent["pending"], agent["parked"], oldest
 
 
-def _place(url: str) -> str:
+def place(url: str) -> str:
     """The server without its password."""
     parts = urlsplit(url)
-    return (
-        f"unix:{unquote(parts.path)}" if parts.scheme == "unix" else f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path}"
-    )
+    if parts.scheme == "unix":
+        return f"unix:{unquote(parts.path)}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}:{parts.port or 6379}{parts.path}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import tempfile
 import time
@@ -13,13 +12,13 @@ from typing import Annotated
 
 import typer
 
+from dispatcher.cli.options import duration_ms
 from dispatcher.cli.output import document, say
 from dispatcher.cli.reach import AsJson, ConfigFile, configuration
 from dispatcher.core.errors import ConfigError, InvalidAddress
+from dispatcher.core.session_key import fold_agent_id
 
-_TTL = re.compile(r"(\d{1,9})([smhd])")
-_UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-MAX_TTL_S = 366 * 86_400
+MAX_TTL_MS = 366 * 86_400_000
 
 tokens = typer.Typer(help="Tokens for who may report for which agents.", rich_markup_mode=None, no_args_is_help=True)
 
@@ -30,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 @tokens.command()
 def keygen(
-    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="Default: the first of [tokens] key_files.")] = None,
+    file: Annotated[str | None, typer.Argument(metavar="FILE", help="Default: the first of [tokens] key_files.")] = None,
     rotate: Annotated[bool, typer.Option("--rotate", help="Keep the newest key that is there, so that its tokens stay valid.")] = False,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -79,11 +78,11 @@ def mint(
     from dispatcher.config.selectors import is_pattern
     from dispatcher.tokens import Keyring
 
-    ttl_s = _seconds(ttl)
+    ttl_s = duration_ms("--ttl", ttl, least_ms=1_000, most_ms=MAX_TTL_MS) // 1_000
     loaded = configuration(config)
     agents = [name.lower() for name in agent]
     for name in agents:
-        if not is_pattern(name) and not loaded.knows(name):
+        if not is_pattern(name) and not loaded.knows(fold_agent_id(name)):
             raise InvalidAddress(
                 "unknown-agent", f"token mint agent={name[:80]!r}: not configured; add [agents.{name[:80]}], or correct it"
             )
@@ -97,14 +96,6 @@ def mint(
         document({"token": token, "agents": agents, "wakes": wakes, "expires_at": until})
     else:
         sys.stdout.write(token + "\n")
-
-
-def _seconds(text: str) -> int:
-    found = _TTL.fullmatch(text.strip())
-    seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
-    if not 0 < seconds <= MAX_TTL_S:
-        raise typer.BadParameter(f"--ttl {text[:40]}: a number and its unit, as in 90s, 30m, 1h or 7d; 366d at most")
-    return seconds
 
 
 def _write(path: Path, keys: list[str], *, replace: bool) -> None:

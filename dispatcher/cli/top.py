@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dispatcher.cli.options import known_pool
 from dispatcher.cli.output import document
-from dispatcher.cli.reach import AsJson, ConfigFile, reach
+from dispatcher.cli.reach import AsJson, ConfigFile, Reach, reach
 
 if TYPE_CHECKING:
-    from dispatcher.viewing import Asked, Viewer
+    from dispatcher.viewing import Asked
 
 SORTS = ("next", "oldest", "waiting", "agent", "state")
 DUMB = ("", "dumb", "unknown")
@@ -55,8 +57,10 @@ def top(
         raise typer.BadParameter(f"a terminal of TERM={term or '(not set)'} cannot be drawn on; `wake top --once` prints one frame")
     reached = reach(config)
     if live:
-        _screen(Viewer(reached.store), asked, every, config)
+        _screen(reached, asked, every)
         return
+    if pool:
+        known_pool(reached, pool)
     frame = Viewer(reached.store).frame(asked)
     if as_json:
         document(frame.shown())
@@ -66,8 +70,9 @@ def top(
         sys.stdout.write("".join(f"{line}\n" for line in lines(frame)))
 
 
-def _screen(viewer: Viewer, asked: Asked, every_s: float, config: str | None) -> None:
-    from dispatcher.core.errors import ConfigError
+def _screen(reached: Reach, asked: Asked, every_s: float) -> None:
+    from dispatcher.core.errors import ConfigError, StoreUnavailable
+    from dispatcher.viewing import Viewer
 
     try:
         from dispatcher.cli.top_screen import Top
@@ -78,4 +83,9 @@ def _screen(viewer: Viewer, asked: Asked, every_s: float, config: str | None) ->
         raise ConfigError([f"the live view needs the extra `top`: {remedy}"]) from None
     from dispatcher.cli.top_acts import TopActs
 
-    Top(viewer, TopActs(reach(config)), asked, every_s).run(mouse=False)
+    for name in ("COLUMNS", "LINES"):  # exported, they would be believed for ever: a window that gets another size would stand still
+        os.environ.pop(name, None)
+    with suppress(StoreUnavailable):  # the screen says so, and waits
+        if asked.pool:
+            known_pool(reached, asked.pool)
+    Top(Viewer(reached.store), TopActs(reached), asked, every_s).run(mouse=False)

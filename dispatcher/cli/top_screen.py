@@ -124,7 +124,7 @@ class Top(App[None]):
     def __init__(self, viewer: Viewer, acts: TopActs, asked: Asked, every_s: float) -> None:
         super().__init__(ansi_color=True)
         self._viewer, self._acts, self._asked, self._every_s = viewer, acts, asked, every_s
-        self._looking = False
+        self._looking = self._failing = False
         self._agents = Agents()
         # By name and not by a query, which would look on the page that lies on top.
         self._head, self._pools, self._said = Static(Text("looking …"), id="head"), Static(id="pools"), Static(id="said")
@@ -151,23 +151,30 @@ class Top(App[None]):
     def _look(self, asked: Asked) -> None:
         try:
             frame = self._viewer.frame(asked)
-        except StoreUnavailable as error:
-            self.call_from_thread(self._away, str(error))
-        else:
             self.call_from_thread(self._show, frame)
+        except StoreUnavailable as error:
+            self.call_from_thread(self._old, "SERVER AWAY", str(error))
+        except Exception as error:  # noqa: BLE001  whatever it is: a screen that stands still and says nothing would be believed
+            self.call_from_thread(self._old, "CANNOT LOOK", _words(error))
         finally:
             self._looking = False
 
     def _show(self, frame: Frame) -> None:
         _line(self._head, head(frame), "bold")
+        if self._failing:
+            self._failing = False
+            _line(self._said, "")
         more = len(frame.pools) - MAX_POOLS
         pools = [*map(pool_line, frame.pools[:MAX_POOLS]), *([f"and {more} more pools; --pool NAME shows one"] if more > 0 else [])]
         about = [*pools, rest_line(frame, len(frame.agents)), title_line()]
         self._pools.update(Text("\n".join(line[:80] for line in about)))
         self._agents.show(frame.agents)
 
-    def _away(self, error: str) -> None:
-        _line(self._head, f"SERVER AWAY, looking again every {self._every_s:g} s; what is below is old: {error}", "bold")
+    def _old(self, what: str, error: str) -> None:
+        """Why is on a line of its own, or there would be no room for it."""
+        _line(self._head, f"{what}, looking again every {self._every_s:g} s; what is below is old", "bold")
+        _line(self._said, error)
+        self._failing = True
 
     def action_sort(self) -> None:
         self._look_for(replace(self._asked, sort=SORTS[(SORTS.index(self._asked.sort) + 1) % len(SORTS)]))
@@ -216,10 +223,14 @@ class Top(App[None]):
     def _do(self, act: Callable[[], T], then: Callable[[T], object]) -> None:
         try:
             done = act()
-        except WakeError as error:
-            self.call_from_thread(self._tell, str(error))
-        else:
             self.call_from_thread(then, done)
+        except Exception as error:  # noqa: BLE001  it was asked for by a key: without an answer it would count as done
+            self.call_from_thread(self._tell, _words(error))
+
+
+def _words(error: Exception) -> str:
+    """Ours are for people; of any other its kind as well."""
+    return str(error) if isinstance(error, WakeError) else f"{type(error).__name__}: {error}"
 
 
 def _line(where: Static, text: str, style: str = "") -> None:

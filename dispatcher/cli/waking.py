@@ -8,8 +8,9 @@ import typer
 
 from dispatcher.cli.asking import by
 from dispatcher.cli.output import document, say
-from dispatcher.cli.reach import AsJson, ConfigFile, Reach, reach, token_words
+from dispatcher.cli.reach import AsJson, ConfigFile, Reach, configuration, reach, token_words
 from dispatcher.core import session_key as keys
+from dispatcher.core.errors import InvalidAddress
 from dispatcher.core.models import Intent, Receipt
 
 if TYPE_CHECKING:
@@ -47,12 +48,11 @@ def wake(
     """
     if intent not in INTENTS:
         raise typer.BadParameter(f"--intent {intent}: give one of {', '.join(INTENTS)}")
-    reached = reach(config, writes=not dry_run)
-    found = owner_of(reached.config, agent, session)
+    found = owner_of(configuration(config), agent, session)
     if dry_run:
         _would(found, intent, as_json=as_json)
         return
-    receipt = request_turn(reached, found, intent, text, wake_id)
+    receipt = request_turn(reach(config, writes=True), found, intent, text, wake_id)
     if as_json:
         document(receipt.model_dump() | {"agent_id": found.agent_id, "session_key": found.session_key})
     else:
@@ -83,6 +83,8 @@ def owner_of(config: Config, agent: str, session: str) -> Resolved:
     """The agent's session that is meant. Raises InvalidAddress for an unknown or disabled agent, or a session of another one."""
     from dispatcher.core.resolve import resolve
 
+    if not config.knows(keys.fold_agent_id(agent)):
+        raise InvalidAddress("unknown-agent", f"wake agent={agent!r}: not configured; add [agents.{agent}], or correct it")
     main_key = config.defaults.main_key
     bare = session and keys.shape(session) is keys.Shape.LEGACY_OR_ALIAS and keys.valid_agent_id(agent)
     key = keys.qualify(agent.lower(), session, main_key) if bare else session

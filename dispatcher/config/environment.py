@@ -7,49 +7,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import create_model
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
-from dispatcher.config.agents import AgentPolicy
-from dispatcher.config.sections import (
-    BoundsSettings,
-    CapsSettings,
-    HttpSettings,
-    LeaseSettings,
-    LoggingSettings,
-    MetricsSettings,
-    RedisSettings,
-    RoutingSettings,
-    SweepSettings,
-    TokenSettings,
-)
+from dispatcher.config.model import NAMED_TABLES
+from dispatcher.config.model import TABLES as EVERY_TABLE
 
 PREFIX = "WAKE_"
 DATA_DIR = "WAKE_DATA_DIR"
 TYPO_SIMILARITY = 0.85
 
 
-class Overridable(BaseSettings):
-    """The tables whose keys may come from the environment; values that are no plain ones (a runner, bindings) as JSON."""
+class _FromEnvironment(BaseSettings):
+    """Values that are no plain ones (a runner, bindings) as JSON."""
 
     model_config = SettingsConfigDict(strict=True, env_prefix=PREFIX, env_nested_delimiter="_", env_nested_max_split=1)
 
-    redis: RedisSettings
-    defaults: AgentPolicy
-    routing: RoutingSettings
-    tokens: TokenSettings
-    lease: LeaseSettings
-    sweep: SweepSettings
-    caps: CapsSettings
-    bounds: BoundsSettings
-    http: HttpSettings
-    logging: LoggingSettings
-    metrics: MetricsSettings
 
-
-TABLES = {name: field.annotation for name, field in Overridable.model_fields.items()}
-VARIABLES = {
-    f"{PREFIX}{table}_{key}".upper(): (table, key) for table, model in TABLES.items() if model is not None for key in model.model_fields
-}
+TABLES = {name: model for name, model in EVERY_TABLE.items() if name not in NAMED_TABLES}
+_FIELDS: dict[str, Any] = {name: (model, ...) for name, model in TABLES.items()}
+Overridable = create_model("Overridable", __base__=_FromEnvironment, **_FIELDS)
+VARIABLES = {f"{PREFIX}{table}_{key}".upper(): (table, key) for table, model in TABLES.items() for key in model.model_fields}
 
 
 def overrides(env: Mapping[str, str]) -> tuple[dict[str, dict[str, Any]], list[str]]:

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from dispatcher.config.environment import overrides
-from dispatcher.config.model import Config
-from dispatcher.config.problems import TABLES, contradictions, describe, duplicates, looks_foreign, unknown_tables
+from dispatcher.config.model import TABLES, Config
+from dispatcher.config.problems import contradictions, describe, duplicates, looks_foreign, unknown_tables
 from dispatcher.core.errors import ConfigError
 
 FILE_NAME = "wake.toml"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any, get_args, get_origin
 
-from pydantic import Field, PrivateAttr
+from pydantic import BaseModel, Field, PrivateAttr
 
 from dispatcher.config.agents import AgentPolicy
 from dispatcher.config.credential import Credential, url_with
@@ -24,9 +25,9 @@ from dispatcher.config.sections import (
     SweepSettings,
     TokenSettings,
 )
-from dispatcher.config.selectors import AgentSelector, PoolName, fold, is_pattern, matching
+from dispatcher.config.selectors import AgentSelector, PoolName, is_pattern, matching
 from dispatcher.core.rules import Rules
-from dispatcher.core.session_key import valid_agent_id
+from dispatcher.core.session_key import fold_agent_id, valid_agent_id
 
 DEFAULT_POOL = "agents"
 
@@ -107,7 +108,7 @@ class Config(Section):
 
         Each layer replaces only the keys that it names. A runner comes with absolute paths. Raises InvalidAddress.
         """
-        layers = tuple(self._layers(fold(agent_id)))
+        layers = tuple(self._layers(fold_agent_id(agent_id)))
         known = self.policies_known.get(layers)  # agents of the same layers share one: there may be very many
         if known is None:
             policy = self.defaults
@@ -146,7 +147,7 @@ class Config(Section):
 
     def pool_of(self, agent_id: str) -> str:
         """The pool of an agent: the one that names its exact id, else the most specific pattern, else `agents`. Raises InvalidAddress."""
-        agent_id = fold(agent_id)
+        agent_id = fold_agent_id(agent_id)
         owners, wild = self.pool_owners
         patterns = matching(wild, agent_id) if wild else []
         return owners.get(agent_id) or (owners[patterns[-1]] if patterns else DEFAULT_POOL)
@@ -188,3 +189,14 @@ class Config(Section):
         yield from self.agents
         for pool in self.pools.values():
             yield from pool.agents
+
+
+def _keys_of(annotation: Any) -> type[BaseModel]:
+    """What stands in a table: of one whose keys are names, what stands under each name."""
+    named: type[BaseModel] = get_args(annotation)[1] if get_origin(annotation) is dict else annotation
+    return named
+
+
+# Every table of wake.toml, in the order of the file, and what it may hold.
+TABLES = {name: _keys_of(field.annotation) for name, field in Config.model_fields.items()}
+NAMED_TABLES = tuple(name for name, field in Config.model_fields.items() if get_origin(field.annotation) is dict)

@@ -11,9 +11,10 @@ from pydantic import BaseModel, SecretStr
 
 from dispatcher.config.agents import AgentPolicy
 from dispatcher.config.environment import overrides, variable_of
-from dispatcher.config.model import Config
-from dispatcher.config.problems import NAMED_TABLES, dotted
-from dispatcher.config.selectors import fold, is_pattern, matching
+from dispatcher.config.model import NAMED_TABLES, Config
+from dispatcher.config.problems import dotted
+from dispatcher.config.selectors import is_pattern, matching
+from dispatcher.core.session_key import fold_agent_id
 
 MASK = "***"
 Origin = Literal["default", "file", "environment"]
@@ -45,7 +46,7 @@ def settings(config: Config, env: Mapping[str, str]) -> list[Setting]:
 
 def agent_settings(config: Config, agent_id: str, env: Mapping[str, str]) -> list[Setting]:
     """The policy of one agent, each key with the table or variable that decided it, and its pool. Raises InvalidAddress."""
-    agent_id = fold(agent_id)
+    agent_id = fold_agent_id(agent_id)
     given = overrides(env)[0].get("defaults", {})
     layers = [*matching((selector for selector in config.agents if is_pattern(selector)), agent_id)]
     layers += [agent_id] if agent_id in config.agents else []

@@ -10,41 +10,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from dispatcher.config.agents import ActiveHoursSettings, AgentPolicy
+from dispatcher.config.agents import ActiveHoursSettings
 from dispatcher.config.environment import variable_of
-from dispatcher.config.model import Config
+from dispatcher.config.model import NAMED_TABLES, TABLES, Config
 from dispatcher.config.runners import CommandRunner, HttpRunner, OpenClawRunner, PythonRunner
-from dispatcher.config.sections import (
-    BoundsSettings,
-    CapsSettings,
-    HttpSettings,
-    LeaseSettings,
-    LoggingSettings,
-    MetricsSettings,
-    PoolSettings,
-    RedisSettings,
-    RoutingSettings,
-    SweepSettings,
-    TokenSettings,
-)
 
-TABLES: dict[str, type[BaseModel]] = {
-    "redis": RedisSettings,
-    "defaults": AgentPolicy,
-    "agents": AgentPolicy,
-    "routing": RoutingSettings,
-    "tokens": TokenSettings,
-    "pools": PoolSettings,
-    "lease": LeaseSettings,
-    "sweep": SweepSettings,
-    "caps": CapsSettings,
-    "bounds": BoundsSettings,
-    "http": HttpSettings,
-    "logging": LoggingSettings,
-    "metrics": MetricsSettings,
-}
 RUNNERS: dict[str, type[BaseModel]] = {"command": CommandRunner, "python": PythonRunner, "http": HttpRunner, "openclaw": OpenClawRunner}
-NAMED_TABLES = ("agents", "pools")
 FORMS = {
     "runner": '{ type = "command", command = ["./heartbeat.sh"] }, { type = "python", target = "module:callable" }, '
     '{ type = "http", url = "https://host/path", secret_file = "FILE" } or { type = "openclaw", secret_file = "FILE" }',

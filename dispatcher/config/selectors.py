@@ -16,18 +16,10 @@ from dispatcher.core.models import MAX_SESSION_KEY_BYTES
 _PATTERN = re.compile(r"[a-z0-9_*?-]{1,64}")
 _POOL = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _WILD = re.compile(r"[*?]")
-_AGENT_RULE = "letters, digits, _ and -, first a letter or digit, at most 64"
 
 
 def is_pattern(selector: str) -> bool:
     return _WILD.search(selector) is not None
-
-
-def fold(agent_id: str) -> str:
-    """The agent id in lower case. Raises InvalidAddress for a text that is none."""
-    if not keys.valid_agent_id(agent_id):
-        raise InvalidAddress("unknown-agent", f"{agent_id[:80]!r} is no agent id; use {_AGENT_RULE}")
-    return agent_id.lower()
 
 
 def hold_selector(text: str) -> tuple[str, bool]:
@@ -38,7 +30,7 @@ def hold_selector(text: str) -> tuple[str, bool]:
             return f"pool:{_pool(name)}", True
         return _selector(text), is_pattern(text)
     except ValueError as error:
-        raise InvalidAddress("unknown-agent", f"hold {text[:80]!r}: {error}; write an agent, a pattern like lab-*, or pool:NAME") from None
+        raise InvalidAddress("unknown-agent", f"selector {text[:80]!r}: {error}; write an agent, a pattern (lab-*), or pool:NAME") from None
 
 
 def specificity(pattern: str) -> tuple[int, int, str]:
@@ -55,7 +47,7 @@ def _agent(text: str) -> str:
     if is_pattern(text):
         raise ValueError(f"must be one agent id, {text!r} is a pattern")
     if not keys.valid_agent_id(text):
-        raise ValueError(f"{text[:80]!r} is no agent id ({_AGENT_RULE})")
+        raise ValueError(f"{text[:80]!r} is no agent id ({keys.AGENT_ID_RULE})")
     return text.lower()
 
 

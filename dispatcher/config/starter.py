@@ -11,8 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from dispatcher.config.model import DEFAULT_POOL, Config
-from dispatcher.config.problems import NAMED_TABLES, TABLES
+from dispatcher.config.model import DEFAULT_POOL, NAMED_TABLES, TABLES, Config
 
 WIDTH = 118
 HEAD = """\

@@ -123,13 +123,16 @@ class Lineage(Stored):
     agent_id: AgentId | None = None
 
 
+Via = Literal["session-key", "binding", "default"]  # how the owner of a session key was found
+
+
 class Route(Value):
     """The answer of the resolver: one address, its pool, the queue it is rung on, and how the owner was found."""
 
     address: Address
     pool: str
     queue: str
-    via: Literal["session-key", "binding", "default"]
+    via: Via
 
 
 class Wake(Stored):

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from dispatcher.core import session_key as keys
 from dispatcher.core.errors import InvalidAddress
-from dispatcher.core.models import CONTROL, MAX_SESSION_KEY_BYTES, Address, DeadReason
-
-Via = Literal["session-key", "binding", "default"]
+from dispatcher.core.models import CONTROL, MAX_SESSION_KEY_BYTES, Address, DeadReason, Via
 
 
 @dataclass(frozen=True, slots=True)

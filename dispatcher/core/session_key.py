@@ -13,6 +13,7 @@ from functools import lru_cache
 from dispatcher.core.errors import InvalidAddress
 
 DEFAULT_MAIN_KEY = "main"
+AGENT_ID_RULE = "letters, digits, _ and -, first a letter or digit, at most 64"
 SENTINELS = frozenset({"global", "unknown"})
 
 _PREFIX = "agent:"
@@ -47,6 +48,13 @@ class ParsedKey:
 def valid_agent_id(agent_id: str | None) -> bool:
     """Whether this is an agent id in any case: ASCII letters, digits, `_`, `-`, first a letter or digit, at most 64."""
     return agent_id is not None and _AGENT_ID.fullmatch(agent_id) is not None
+
+
+def fold_agent_id(agent_id: str) -> str:
+    """The agent id in lower case. Raises InvalidAddress for a text that is none."""
+    if not valid_agent_id(agent_id):
+        raise InvalidAddress("unknown-agent", f"{agent_id[:80]!r} is no agent id; use {AGENT_ID_RULE}")
+    return agent_id.lower()
 
 
 def parse(key: str | None) -> ParsedKey | None:
@@ -102,7 +110,7 @@ def qualify(agent_id: str, key: str, main_key: str = DEFAULT_MAIN_KEY) -> str:
         case Shape.LEGACY_OR_ALIAS if text.lower() == DEFAULT_MAIN_KEY:
             return main_session(agent_id, main_key)
         case Shape.LEGACY_OR_ALIAS:
-            parsed = parse(f"{_PREFIX}{_folded(agent_id)}:{text}")
+            parsed = parse(f"{_PREFIX}{fold_agent_id(agent_id)}:{text}")
             if parsed:
                 return parsed.key
     raise InvalidAddress("malformed-key", f"qualify for agent {agent_id!r}: {key[:80]!r} is a malformed session key; see agent:<id>:<rest>")
@@ -110,7 +118,7 @@ def qualify(agent_id: str, key: str, main_key: str = DEFAULT_MAIN_KEY) -> str:
 
 def main_session(agent_id: str, main_key: str = DEFAULT_MAIN_KEY) -> str:
     """The agent's main session. A blank `main_key` is the default one. Raises InvalidAddress for an agent id that is none."""
-    return f"{_PREFIX}{_folded(agent_id)}:{canonical_rest(main_key.strip()) or DEFAULT_MAIN_KEY}"
+    return f"{_PREFIX}{fold_agent_id(agent_id)}:{canonical_rest(main_key.strip()) or DEFAULT_MAIN_KEY}"
 
 
 def settle_target(parsed: ParsedKey, main_key: str = DEFAULT_MAIN_KEY) -> str:
@@ -172,9 +180,3 @@ def canonical_rest(rest: str) -> str:
 
 def _has_prefix(text: str) -> bool:
     return text[: len(_PREFIX)].lower() == _PREFIX
-
-
-def _folded(agent_id: str) -> str:
-    if not valid_agent_id(agent_id):
-        raise InvalidAddress("unknown-agent", f"{agent_id[:80]!r} is no agent id; use letters, digits, _ and -, at most 64")
-    return agent_id.lower()

@@ -19,7 +19,7 @@ from dispatcher.simulate.course import Plan
 from dispatcher.simulate.engine import Turn, Turns
 from dispatcher.simulate.turns import DEFAULT, limited
 from dispatcher.store.opened import Store
-from dispatcher.store.records import Receipt, Seen, receipts, seen_since
+from dispatcher.store.records import LedgerLine, Seen, ledger_lines, seen_since
 
 History = dict[str, list[tuple[int, Outcome]]]
 
@@ -27,8 +27,8 @@ History = dict[str, list[tuple[int, Outcome]]]
 def recorded_plan(store: Store, since_ms: int) -> Plan:
     """What was accepted since then and had an owner, quiet ones left out, with the turns that there were. Raises NothingRecorded."""
     now_ms = store.ledger.now_ms()
-    seen, found = seen_since(store, since_ms), receipts(store, since_ms)
-    sessions = {receipt.batch_id: receipt.detail.get("session", "") for receipt in found if receipt.what == "begun"}
+    seen, found = seen_since(store, since_ms), ledger_lines(store, since_ms)
+    sessions = {line.batch_id: line.detail.get("session", "") for line in found if line.what == "begun"}
     arrivals = sorted((_arrival(one, sessions) for one in seen if one.stage != "suppressed"), key=lambda arrival: arrival.at_ms)
     if not arrivals:
         raise NothingRecorded(
@@ -45,23 +45,23 @@ def _arrival(seen: Seen, sessions: dict[str, str]) -> Arrival:
     return Arrival(seen.at_ms, seen.agent_id, parsed.rest if parsed else "main")
 
 
-def _turns(found: Sequence[Receipt]) -> History:
+def _turns(found: Sequence[LedgerLine]) -> History:
     """(duration, outcome) of each turn by agent, in order. How a turn went that was busy, failed or lost says nothing of another policy."""
     begun: dict[tuple[str, str], int] = {}
     turns: History = defaultdict(list)
-    for receipt in found:
-        where = (receipt.agent_id, receipt.batch_id)
-        if receipt.what == "begun":
-            begun[where] = receipt.at_ms
-        elif receipt.what in ("ran", "skipped") and where in begun:
-            turns[receipt.agent_id].append((receipt.at_ms - begun.pop(where), _outcome(receipt)))
+    for line in found:
+        where = (line.agent_id, line.batch_id)
+        if line.what == "begun":
+            begun[where] = line.at_ms
+        elif line.what in ("ran", "skipped") and where in begun:
+            turns[line.agent_id].append((line.at_ms - begun.pop(where), _outcome(line)))
     return turns
 
 
-def _outcome(receipt: Receipt) -> Outcome:
-    if receipt.what == "skipped":
-        return Skipped(reason=str(receipt.detail.get("reason", "other")))
-    return Ran(acted=bool(receipt.detail.get("acted", True)))
+def _outcome(line: LedgerLine) -> Outcome:
+    if line.what == "skipped":
+        return Skipped(reason=str(line.detail.get("reason", "other")))
+    return Ran(acted=bool(line.detail.get("acted", True)))
 
 
 def _replayed(turns: History, config: Config) -> Turns:

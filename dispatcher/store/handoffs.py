@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dispatcher.core.models import Address
-from dispatcher.core.resolve import Via
+from dispatcher.core.models import Address, Via
 from dispatcher.store.connect import unavailable
 from dispatcher.store.keys import Keys
 from dispatcher.store.scripts import Caller

@@ -1,4 +1,4 @@
-"""What the store still knows of the past: who got which completion when, and the receipts of all agents. Reads only."""
+"""What the store still knows of the past: who got which completion when, and the ledger lines of all agents. Reads only."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
-    """One line of the ledger."""
+class LedgerLine:
+    """One line of the ledger: what was done to an agent, and when. Not the `Receipt` that a submit answers."""
 
     agent_id: str
     what: str
@@ -59,14 +59,14 @@ def _with_fates(store: Store, page: list[tuple[str, int, str]]) -> Iterator[Seen
         yield Seen(completion_id, at_ms, agent_id, stage, detail.partition("|")[0])
 
 
-def receipts(store: Store, since_ms: int) -> list[Receipt]:
-    """The receipts of all pools since then, in time order, as far back as they are kept."""
-    found: list[Receipt] = []
+def ledger_lines(store: Store, since_ms: int) -> list[LedgerLine]:
+    """The lines of all pools since then, in time order, as far back as they are kept."""
+    found: list[LedgerLine] = []
     for slot, pool in store.ledger.pools():
         with unavailable(f"read receipts of pool={pool}"):
-            lines = store.client.xrange(store.keys.pool(slot, pool)["ledger"], min=since_ms)
-        found += [Receipt(f["agent"], f["what"], int(f["at"]), f["batch"], _detail(f["detail"])) for _, f in lines]
-    return sorted(found, key=lambda receipt: receipt.at_ms)
+            entries = store.client.xrange(store.keys.pool(slot, pool)["ledger"], min=since_ms)
+        found += [LedgerLine(f["agent"], f["what"], int(f["at"]), f["batch"], _detail(f["detail"])) for _, f in entries]
+    return sorted(found, key=lambda line: line.at_ms)
 
 
 def _detail(raw: str) -> dict[str, Any]:

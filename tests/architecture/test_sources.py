@@ -107,3 +107,9 @@ def test_one_error_tree() -> None:
 
 def _last(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+@each([path for path in python_files("dispatcher", "workers") if path.stem not in ("exit_codes", "heartbeat_example", "command")])
+def test_the_exit_code_of_a_server_that_is_away_goes_by_its_name(path: Path) -> None:
+    """What a runner's program says with the same number is another thing."""
+    assert not [node.lineno for node in ast.walk(tree(path)) if isinstance(node, ast.Constant) and node.value == 75]

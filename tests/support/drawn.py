@@ -26,6 +26,12 @@ class Drawn(Screen):
         self._stream = pyte.ByteStream(self._screen)
         super().__init__(folder, line, env, rows, columns)
 
+    def resize(self, rows: int, columns: int) -> None:
+        """Another size of the window; the kernel tells the program by SIGWINCH. What stood there is gone: whoever draws must do it anew."""
+        self._screen.resize(rows, columns)
+        self._screen.reset()
+        super().resize(rows, columns)
+
     @property
     def lines(self) -> list[str]:
         self._read_all()

@@ -28,6 +28,7 @@ class Server:
         self.port = free_port() if tcp else 0
         self.url = f"redis://127.0.0.1:{self.port}/0" if tcp else f"unix://{self.folder}/s.sock?db=0"
         self.env: dict[str, str] = {}  # what its next start finds in its environment, beside ours
+        self.words: list[str] = []  # what its next start is told, beside ours
         self._appendfsync = appendfsync
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -63,7 +64,7 @@ class Server:
         }
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         self._process = subprocess.Popen(
-            [str(server_binary()), *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=os.environ | self.env
+            [str(server_binary()), *words, *self.words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=os.environ | self.env
         )
         wait_until(self._answers, 60, f"the test server in {self.folder} answers")
 

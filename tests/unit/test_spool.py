@@ -214,6 +214,24 @@ except OSError as error:
     assert os.listdir(tmp_path / "spool") == []
 
 
+def test_what_is_set_aside_never_lies_there_without_its_reason(tmp_path: Path) -> None:
+    """The reason finds no room: nothing is set aside, and its caller knows."""
+    script = """
+import resource, sys
+from pathlib import Path
+from dispatcher import spool
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+try:
+    spool.set_aside(Path(sys.argv[1]), {"completion_id": "c"}, "why " * 100)
+except OSError as error:
+    print(error.strerror)
+"""
+    words = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
+    assert done.stdout == "File too large\n"
+    assert os.listdir(tmp_path / "bad") == []
+
+
 def test_at_its_bound_it_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
     """Both folders, each for itself."""
     for keep in (spool.write, lambda folder, words, most: spool.set_aside(folder, words, "why", most)):

@@ -77,7 +77,7 @@ def test_keys_rotate_while_tokens_of_both_are_out(config: Config) -> None:
     """The first signs, all verify; a key that is gone verifies nothing; files are read again when they change."""
     old, new = new_key(), new_key()
     first = config.base_dir / "a.keys"
-    first.write_text(f"# of last week\n{old}\n")
+    first.write_text(f"# of last week\n  # and indented\n{old}\n")
     keyring = Keyring(config, {})
     before = keyring.mint(["ops"], ttl_s=60, now_s=NOW_S)
     first.write_text(f"{new}\n{old}\n")

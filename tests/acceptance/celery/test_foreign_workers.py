@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pytest_celery import CeleryTestSetup, CeleryTestWorker
 
-from dispatcher.names import HEARTBEAT, ROUTE, agent_queue, slot_of
+from dispatcher.homes import queue_of
+from dispatcher.names import HEARTBEAT, ROUTE
 from tests.acceptance.celery.fleet import AGENTS, ROUTER, Fleet, consumed, process_of
 from tests.support.beats import assert_each_once, assert_one_at_a_time
 from tests.support.gates import wait_until
@@ -15,18 +16,13 @@ LAB = "--pool lab"
 TWO_POOLS = {"agents": {"ops": {}, "chem": {}}, "pools": {"lab": {"agents": ["chem"]}}}
 
 
-def home_queue(fleet: Fleet, agent_id: str, pool: str) -> str:
-    redis = fleet.config.redis
-    return agent_queue(redis.prefix, pool, slot_of(agent_id, redis.slots), fleet.config.pool(pool).partitions)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [(ROUTER, LAB)])
 @pytest.mark.parametrize("tables", [TWO_POOLS])
 def test_a_worker_of_another_pool_refuses_the_doorbell(celery_setup: CeleryTestSetup, fleet: Fleet) -> None:
     """Told to consume the queue of ops as well, it runs nothing of ops; the work waits, and runs at home when home is there."""
     lab = celery_setup.worker_cluster[1]
-    queue = home_queue(fleet, "ops", "agents")
+    queue = queue_of(fleet.config, "ops", "agents")
     name = next(worker for worker in consumed(celery_setup.app, 2) if worker.startswith("lab."))
     (answer,) = celery_setup.app.control.add_consumer(queue, destination=[name], reply=True, timeout=200, limit=1)
     assert answer == {name: {"ok": f"add consumer {queue}"}}

@@ -56,6 +56,59 @@ def test_an_unusable_configuration(wake: WakeCli, words: tuple[str, ...]) -> Non
     assert "agents.ops.window_ms" in done.err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("scale", "--min", "5", "--max", "2"), "5 is more than --max 2"),
+        (("scale", "--wait", "soon"), "is no duration"),
+        (("pause", "ops", "--reason", "x", "--for", "999999999d"), "at most 3660 d"),
+        (("dead", "list", "--older-than", "soon"), "is no duration"),
+        (("dead", "revive"), "give an ID, or"),
+        (("dead", "drop", "c1", "--all"), "not both"),
+        (("wake", "nobody"), "wake agent='nobody': not configured"),
+        (("simulate", "--scenario", "a.toml", "--policy", "none.toml"), "Invalid value for --policy: there is no file none.toml"),
+        (("submit", "--session-key", "agent:ops:main", "--id", "a\nb"), "completion_id: "),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, tuple) else "",
+)
+def test_wrong_words_are_wrong_also_while_the_server_is_away(
+    wake: WakeCli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
+) -> None:
+    """75 would make a script try the same again for ever."""
+    monkeypatch.setenv("WAKE_REDIS_URL", f"unix://{wake.folder}/nobody.sock?db=0")
+    done = wake.run(*words)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+
+
+@pytest.mark.parametrize("words", [("token", "keygen", "."), ("init", "--dir", "wake.toml/x", "--yes"), ("acl", "worker", "--pool", "x")])
+def test_what_is_no_fault_of_the_configuration_is_not_called_one(wake: WakeCli, words: tuple[str, ...]) -> None:
+    done = wake.run(*words, "--json")
+    assert done.code == 2
+    assert "configuration" not in done.err
+    assert done.document["error"] == done.document["problems"][0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("wake", "bad id"),
+        ("config", "show", "--agent", "bad id"),
+        ("token", "mint", "--agent", "bad id"),
+        ("pause", "bad id", "--reason", "x"),
+        ("cancel", "bad id"),
+    ],
+    ids=" ".join,
+)
+def test_what_can_be_no_agent_is_not_to_be_configured(wake: WakeCli, words: tuple[str, ...]) -> None:
+    """Each says the rule, and nothing of keys, completions or holds, which nobody named."""
+    done = wake.run(*words)
+    assert (done.code, done.out) == (2, "")
+    assert "'bad id' is no agent id" in done.err
+    assert "first a letter or digit, at most 64" in done.err
+    assert not [word for word in ("[agents.", "session key", "completion", "hold") if word in done.err]
+
+
 @each_command
 def test_a_word_too_many(wake: WakeCli, words: tuple[str, ...]) -> None:
     done = wake.run(*words, "--no-such-option", "--json")
@@ -165,7 +218,8 @@ def test_exec_may_come_behind_the_configuration(wake: WakeCli) -> None:
 
 
 def test_a_worker_is_another_program_and_says_no_itself(wake: WakeCli) -> None:
-    done = wake.start("worker", "--pool", "nowhere", "--json")
+    away = f"unix://{wake.folder}/nobody.sock?db=0"  # it would wait for a server, but not for a pool
+    done = wake.start("worker", "--pool", "nowhere", "--json", WAKE_REDIS_URL=away)
     assert (done.code, done.document["command"]) == (2, "worker")
     assert "nowhere" in done.err
     assert wake.run("worker", "--pool", "agents", "--agent", "ops").code == 2

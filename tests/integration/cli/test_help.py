@@ -36,6 +36,9 @@ def test_every_command_has_an_example_that_it_takes(path: tuple[str, ...], comma
     else:
         assert run([*path, "--help"]) == 0
         text = capsys.readouterr().out
+    # An example is typed, and one that is cut in two cannot be; anything else stays within a terminal.
+    assert not [line for line in text.splitlines() if len(line) > 80 and not line.lstrip().startswith(("wake ", "WAKE_"))]
+    assert "[[" not in text
     shown = examples(text)
     assert shown, f"wake {' '.join(path)} --help shows no example"
     assert any(f"wake {' '.join(path)}" in re.sub(r"wake --config \S+", "wake", line) for line in shown), "an example of itself"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from dispatcher.app import forget_current
 from dispatcher.cli.app import run
 from dispatcher.config import load
+from tests.support.exec_process import environment
 from tests.support.receiver import Receiver, Reply, answering
 
 GATEWAY = """
@@ -97,6 +100,26 @@ def test_no_token_is_copied_and_no_file_is_overwritten(folder: Path, capsys: pyt
     assert "differs: " in said.err
     assert run(["import-openclaw", "openclaw.json", "--output", "wake.toml"]) == 2
     assert (folder / "wake.toml").read_text() == written
+
+
+@pytest.mark.parametrize("place", ["no-folder/wake.toml", "openclaw.json/wake.toml"])
+def test_nothing_is_said_to_be_made_before_it_is_written(folder: Path, capsys: pytest.CaptureFixture[str], place: str) -> None:
+    for words in ((), ("--json",)):
+        assert run(["import-openclaw", "openclaw.json", "--output", place, *words]) == 2
+        said = capsys.readouterr()
+        assert "toml =" not in said.out
+        assert "differs" not in said.out + said.err
+        assert f"{place}: " in said.err
+    assert not (folder / place).exists()
+
+
+def test_a_file_is_whole_or_not_there(folder: Path) -> None:
+    """No file of this process may grow: the same answer as from a full disk."""
+    script = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50)); from dispatcher.cli.app import run; "
+    words = [sys.executable, "-c", script + "raise SystemExit(run())", "import-openclaw", "openclaw.json", "--output", "made.toml"]
+    done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, timeout=200, check=False)
+    assert (done.returncode, "File too large" in done.stderr) == (2, True)
+    assert not (folder / "made.toml").exists()
 
 
 @pytest.mark.parametrize("text", [None, "{", "[1]"])

@@ -47,3 +47,18 @@ def test_no_fewer_and_no_more_than_asked_for(wake: WakeCli) -> None:
     assert wake.json("scale", "--min", "0")["pools"][0]["wanted_workers"] == 0
     assert wake.json("scale", "--min", "3")["pools"][0]["wanted_workers"] == 3
     assert wake.run("scale", "--wait", "soon").code == 2
+    done = wake.run("scale", "--min", "5", "--max", "2")
+    assert (done.code, "5 is more than --max 2" in done.err) == (2, True)
+
+
+def test_a_pool_is_one_of_the_configuration_or_one_in_which_agents_lie(wake: WakeCli) -> None:
+    """A misspelt one would stop all workers of the right one; one of `wake worker --agent` stands in no file."""
+    done = wake.run("scale", "--pool", "quite")
+    assert done.code == 2
+    assert "there is no pool 'quite'; there are agents, quiet" in done.err
+    assert wake.run("top", "--once", "--pool", "quite").code == 2
+    wake.deposit("c1")
+    assert wake.run("move", "ops", "ops").code == 0
+    assert [pool["eligible"] for pool in wake.json("scale", "--pool", "ops")["pools"]] == [1]
+    assert "there are agents, ops, quiet" in wake.run("scale", "--pool", "quite").err
+    assert [row["agent_id"] for row in wake.json("top", "--pool", "ops")["agents"]] == ["ops"]

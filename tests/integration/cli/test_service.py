@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 import plistlib
+import pwd
 import shlex
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from dispatcher.cli.service_files import Service, launchd_plist, systemd_unit
+from tests.support.units import parsed, verify
 from tests.support.wake_cli import WakeCli
 from workers.supervisor import EXTRA_GRACE_S
-
-
-def parsed(text: str) -> configparser.ConfigParser:
-    unit = configparser.ConfigParser(interpolation=None, strict=True)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]  # the documented way to keep the case of names
-    unit.read_string(text)
-    return unit
 
 
 @pytest.mark.parametrize("words", [(), ("--user",)])
@@ -40,18 +32,6 @@ def test_a_unit(wake: WakeCli, words: tuple[str, ...], tmp_path: Path) -> None:
     assert unit["Install"]["WantedBy"] == ("default.target" if words else "multi-user.target")
     assert "PrivateTmp" not in service, "the socket of the embedded server would be hidden from every other command"
     verify(text, tmp_path, user=bool(words))
-
-
-def verify(text: str, folder: Path, *, user: bool) -> None:
-    """By systemd itself where it is installed; everywhere by its form."""
-    for section in parsed(text).values():
-        assert all(value.strip() and "\n" not in value for value in section.values())
-    if analyze := shutil.which("systemd-analyze"):
-        (folder / "checked.service").write_text(text)
-        line = [analyze, "verify", *(["--user"] if user else []), str(folder / "checked.service")]
-        env = os.environ | {"XDG_RUNTIME_DIR": str(folder)}
-        done = subprocess.run(line, capture_output=True, text=True, env=env, timeout=200, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
 
 
 def strange(tmp_path: Path) -> Service:
@@ -96,9 +76,10 @@ def test_it_is_written_once_and_never_over_another(wake: WakeCli, monkeypatch: p
     assert "systemctl --user enable --now wake-lab" in done.out
     assert "WAKE_REDIS_URL" in done.err, "the service would not see it"
     assert wake.run(*words).code == 0, "the same again"
-    path.write_text("another")
-    assert wake.run(*words).code == 1
-    assert path.read_text() == "another"
+    for other in (b"another", b"\xff\xfe of another program"):
+        path.write_bytes(other)
+        assert wake.run(*words).code == 1
+        assert path.read_bytes() == other
     assert wake.run(*words, "--force").code == 0
     assert parsed(path.read_text())
 
@@ -108,3 +89,11 @@ def test_without_a_file_or_with_a_wrong_name_there_is_no_service(wake: WakeCli) 
     (wake.folder / "wake.toml").unlink()
     done = wake.run("service", "install", "--dry-run", "--json")
     assert (done.code, "wake init" in done.document["error"]) == (2, True)
+
+
+def test_an_owner_without_a_name_is_said(wake: WakeCli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user id stands in no file."""
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    done = wake.run("service", "install", "--kind", "systemd", "--dry-run")
+    assert (done.code, f"user id {os.getuid()}, which has no name here" in done.err) == (2, True)
+    assert wake.run("service", "install", "--kind", "systemd", "--dry-run", "--user").code == 0

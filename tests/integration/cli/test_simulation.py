@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from dispatcher.simulate.report import Figures, Report, Waits, compared, percentile
+from tests.support.exec_process import environment
 from tests.support.store_state import snapshot
 from tests.support.wake_cli import WakeCli
 
@@ -83,6 +86,8 @@ def test_a_ledger_without_anything(wake: WakeCli) -> None:
         ("--scenario", "there-is-none.toml"),
         ("--scenario", "scenario.toml", "--compare"),
         ("--scenario", "scenario.toml", "--picture", "no-folder/a.svg"),
+        ("--scenario", "scenario.toml", "--picture", "."),
+        ("--scenario", "scenario.toml", "--picture", "/proc/a.svg"),
     ],
     ids=" ".join,
 )
@@ -101,6 +106,16 @@ def test_a_picture(wake: WakeCli, scenario: Path, tmp_path: Path) -> None:
     many = _texts(tmp_path / "many.svg")
     assert {"all 60", "the 20 that waited longest"} <= many
     assert len([text for text in many if text.startswith("agent-")]) == 20
+
+
+def test_what_was_found_is_told_although_the_picture_finds_no_room(wake: WakeCli, scenario: Path) -> None:
+    """No file of this process may grow by then, as on a disk that became full."""
+    script = "from dispatcher.cli import simulation_run as s; import resource; w = s._draw; s._draw = lambda *a: "
+    script += "(resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50)), w(*a)); from dispatcher.cli.app import run; raise SystemExit(run())"
+    words = [sys.executable, "-c", script, "simulate", "--scenario", str(scenario), "--picture", "few.svg"]
+    done = subprocess.run(words, cwd=scenario.parent, env=environment(wake.url), capture_output=True, text=True, timeout=200, check=False)
+    assert (done.returncode, "simulated in" in done.stdout) == (1, True), done
+    assert "few.svg: File too large; name another file" in done.stderr
 
 
 def _texts(path: Path) -> set[str]:

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from dispatcher.cli.audit import agreed
+from dispatcher.cli.status import place
 from dispatcher.core.snapshot import Deferral
 from dispatcher.store.books import Balance
 from dispatcher.store.mailbox import Leased
@@ -202,3 +203,16 @@ def test_nobody_moves_to_nowhere(wake: WakeCli) -> None:
     assert wake.run("move", "ops", "qiuet").code == 2
     assert wake.run("move", "stranger").code == 2
     assert wake.store.ledger.home_of("ops") is None
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:s3cret@[::1]:6380/0", "redis://[::1]:6380/0"),
+        ("rediss://ops:s3cret@store.example/2", "rediss://store.example:6379/2"),
+        ("unix://ops:s3cret@/run/my%20server.sock?db=0", "unix:/run/my server.sock"),
+    ],
+)
+def test_the_server_is_named_without_its_password(url: str, shown: str) -> None:
+    """In a form that can be given back, an IPv6 address too."""
+    assert place(url) == shown

@@ -61,9 +61,9 @@ def test_mint_says_what_it_made(keyed: WakeCli) -> None:
     [
         (("--agent", "ghost"), "not configured"),
         (("--agent", "*"), "never for everybody"),
-        (("--agent", "ops", "--ttl", "1"), "as in 90s"),
-        (("--agent", "ops", "--ttl", "0s"), "as in 90s"),
-        (("--agent", "ops", "--ttl", "9999d"), "366d"),
+        (("--agent", "ops", "--ttl", "1"), "is no duration; write one like"),
+        (("--agent", "ops", "--ttl", "0s"), "at least 1 s"),
+        (("--agent", "ops", "--ttl", "9999d"), "at most 366 d"),
         ((), "--agent"),
     ],
 )

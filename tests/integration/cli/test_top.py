@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from dispatcher.cli.app import run
+from dispatcher.cli.reach import reach
 from dispatcher.cli.top import _screen
 from dispatcher.core.errors import ConfigError
 from dispatcher.core.snapshot import Deferral
@@ -107,8 +108,9 @@ def test_where_nothing_can_be_drawn_it_says_what_to_do_instead(wake: WakeCli) ->
 
 def test_without_the_extra_it_says_how_to_get_it(wake: WakeCli, monkeypatch: pytest.MonkeyPatch) -> None:
     """One frame needs none."""
+    wake.forget()
     monkeypatch.setitem(sys.modules, "textual", None)
     monkeypatch.delitem(sys.modules, "dispatcher.cli.top_screen", raising=False)
     with pytest.raises(ConfigError, match=r"pip install 'wake-dispatcher\[top\]'"):
-        _screen(Viewer(wake.store), Asked(), 1.0, None)
+        _screen(reach(None), Asked(), 1.0)
     assert run(["top", "--once"]) == 0

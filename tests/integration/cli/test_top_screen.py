@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.support.drawn import Drawn
+from tests.support.drawn import PATIENCE_S, Drawn
 from tests.support.exec_process import WAKE, environment
 from tests.support.gates import wait_until
 from tests.support.server import Server
@@ -22,6 +22,7 @@ def watching(wake: WakeCli, *words: str, **variables: str) -> Drawn:
 
 def test_watch_explain_and_act(wake: WakeCli) -> None:
     """Each key does what the last line says, to the agent that is selected; the store has the receipts."""
+    before_ms = wake.store.ledger.now_ms()
     wake.deposit("c1")
     wake.deposit("c2", "agent:research:main")
     lease, batch = wake.begin()
@@ -63,7 +64,10 @@ def test_watch_explain_and_act(wake: WakeCli) -> None:
         assert screen.end() == 0
         assert not COLOURS.search(screen.raw)
         assert screen.local_modes() == screen.modes_before
-    acts = [(act["what"], act["selector"], act["reason"]) for act in wake.json("acts")["acts"]]
+    listed = wake.json("acts")["acts"]
+    now_ms, times = wake.store.ledger.now_ms(), [act["at_ms"] for act in listed]
+    assert before_ms <= times[-1] <= times[-2] <= times[-3] <= times[0] <= now_ms, "the newest first, each when it was done"
+    acts = [(act["what"], act["selector"], act["reason"]) for act in listed]
     assert acts == [
         ("wake", "research", "look"),
         ("resumed", "research", ""),
@@ -72,13 +76,22 @@ def test_watch_explain_and_act(wake: WakeCli) -> None:
     ]
 
 
+def is_drawn_on(lines: list[str]) -> bool:
+    """From the first line to the last, each where it belongs, once."""
+    keys = [number for number, line in enumerate(lines) if "q quit" in line]
+    return "router" in lines[0] and any("research" in line for line in lines) and keys == [len(lines) - 1]
+
+
 def test_it_filters_keeps_what_is_selected_and_follows_what_happens(wake: WakeCli) -> None:
-    """Also with NO_COLOR, and when the terminal gets another size."""
+    """Also with NO_COLOR, and when the terminal gets another size, whatever a shell exported as its size before."""
     for n in range(40):
         wake.submit(f"c{n}", f"agent:{'ops' if n % 2 else 'research'}:s{n}")
     wake.route()
-    with watching(wake, "--sort", "agent", NO_COLOR="1") as screen:
+    with watching(wake, "--sort", "agent", NO_COLOR="1", COLUMNS="80", LINES="24") as screen:
         screen.shows("ops", "research")
+        for rows, columns in ((12, 80), (40, 100), (24, 80)):
+            screen.resize(rows, columns)
+            wait_until(lambda: is_drawn_on(screen.lines), PATIENCE_S, f"it fills {columns}x{rows}")
         screen.type(b"j/")
         screen.shows("Agents with this in their id")
         screen.type(b"sear\r")
@@ -91,6 +104,28 @@ def test_it_filters_keeps_what_is_selected_and_follows_what_happens(wake: WakeCl
         assert screen.end() == 0
 
 
+def test_what_went_wrong_is_shown_whatever_it_was(wake: WakeCli) -> None:
+    """Also what nobody foresaw: a screen that stands still would be believed, a key without an answer would count as done."""
+    wake.deposit("c1")
+    stream = wake.store.keys.inbox["stream"]
+    with watching(wake) as screen:
+        screen.shows("ops", "NOT READY")
+        wake.client.rename(stream, f"{stream}.aside")
+        wake.client.set(stream, "something else")
+        screen.shows("CANNOT LOOK, looking again", "ResponseError: Command", "ops")
+        wake.client.rename(f"{stream}.aside", stream)
+        screen.shows("NOT READY", "ops")
+        screen.hides("ResponseError")
+        acts = wake.store.keys.inbox["acts"]
+        wake.client.set(acts, "something else")
+        screen.type(b"w")
+        screen.shows("Wake ops, telling it:")
+        screen.type(b"look\r")
+        screen.shows("ResponseError: WRONGTYPE", "NOT READY")
+        screen.type(b"q")
+        assert screen.end() == 0
+
+
 def test_a_server_that_is_away_is_waited_for(wake: WakeCli, server: Server) -> None:
     """What was seen last stays, and is called old."""
     wake.deposit("c1")
@@ -98,7 +133,7 @@ def test_a_server_that_is_away_is_waited_for(wake: WakeCli, server: Server) -> N
         screen.shows("ops", "NOT READY")
         server.kill()
         try:
-            screen.shows("SERVER AWAY, looking again", "ops")
+            screen.shows("SERVER AWAY, looking again", "look at the store: ", "ops")
         finally:
             server.start()
         screen.shows("NOT READY", "ops")

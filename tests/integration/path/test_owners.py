@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dispatcher.names import EXEC_COMPLETED, HEARTBEAT
+from dispatcher.store.mailbox import Begun, Leased
 from tests.support.gates import wait_until
 from tests.support.gateway import PATIENCE_S, Gateway, ids
 
@@ -86,6 +87,32 @@ def test_a_foreign_celery_program_reports_a_good_completion(served: Gateway) -> 
     served.quiet(accepted=2, settled=2)
     assert sorted(i for beat in served.beats() for i in beat.ids) == ["own-id", "task-1"]
     assert served.producer.fate("task-1", 60) == {"fate": "settled"}
+
+
+def test_a_foreign_celery_program_that_is_traced_is_so_here(gateway: Gateway) -> None:
+    """By the headers of its message, as instrumented programs send them; what the completion itself says wins."""
+    headers = {"traceparent": f"00-{7:032x}-{7:016x}-01", "tracestate": "a=b"}
+    own = {"traceparent": f"00-{8:032x}-{8:016x}-01"}
+    words = {"session_key": "agent:ops:main", "exit_code": 1}
+
+    def send(app: Any) -> None:
+        for completion_id, trace in (("by-header", {}), ("by-itself", {"trace": own})):
+            app.send_task(EXEC_COMPLETED, kwargs=words | trace, task_id=completion_id, queue="wake.inbox", headers=dict(headers))
+        app.send_task(EXEC_COMPLETED, kwargs=words, task_id="rubbish", queue="wake.inbox", headers={"traceparent": "00-x"})
+
+    gateway.start_router()
+    gateway.foreign(send)
+    wait_until(lambda: gateway.store.ledger.balance().pending == 3, PATIENCE_S, "all are routed")
+
+    def due() -> Leased | None:
+        found = gateway.store.mailbox.acquire("ops", "agents", "worker.agents.host.1.abc", "n1")
+        return found if isinstance(found, Leased) else None
+
+    leased = wait_until(due, PATIENCE_S, "it is due")
+    assert leased is not None
+    begun = gateway.store.mailbox.begin(leased.lease, "agent:ops:main", ("event",), 5_000, 600_000)
+    assert isinstance(begun, Begun)
+    assert {wake.wake_id: wake.trace for wake in begun.batch.wakes} == {"by-header": headers, "by-itself": own, "rubbish": None}
 
 
 def test_a_key_that_was_bound_later_is_revived_into_one_heartbeat(served: Gateway) -> None:

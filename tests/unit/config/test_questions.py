@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from dispatcher.config import AgentPolicy, CommandRunner, Config, HttpRunner, PythonRunner, load
+from dispatcher.config.model import TABLES
 from dispatcher.config.origins import agent_settings
-from dispatcher.config.problems import TABLES
 from dispatcher.config.selectors import matching, specificity
 from dispatcher.core.errors import InvalidAddress
 
