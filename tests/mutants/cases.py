@@ -35,7 +35,7 @@ MUTANTS = (
     step("acknowledge", "redis.call('XDEL', K.stream, entry) == 1", "true", "an acknowledged entry stays in the inbox"),
     step("deposit", "if tonumber(A.revival) <= tonumber(revival) then", "if false then", "the deposit marker is ignored"),
     step("deposit", "(held_ms < 0 or held_ms > tonumber(A.max_hold_ms))", "held_ms < 0", "a router may hold an entry for ever"),
-    step("deposit", "redis.call('ZADD', K.parked, 'LT', now, parked)", "", "a person waits behind a retry"),
+    step("deposit", "redis.call('ZADD', K.parked, 'XX', 'LT', now, parked)", "", "a person waits behind a retry"),
     step("acquire", "redis.call('HDEL', K.bell, A.agent)", "", "an acquire does not clear the doorbell"),
     step("acquire", "if not again and held_until(K, lease, now) > now then", "if false then", "a live lease is taken"),
     step("acquire", "math.max(tonumber(lease.token) + 1, us)", "us", "tokens repeat when the clock stands still"),

@@ -10,6 +10,9 @@ from tests.support.store_state import assert_sound
 from tests.support.wake_cli import WakeCli
 
 
+MAIN = "agent:ops:main"
+
+
 def key(wake: WakeCli, name: str, agent_id: str = "ops", pool: str = "agents") -> str:
     return wake.store.keys.agent(pool, agent_id)[name]
 
@@ -60,6 +63,8 @@ BROKEN: dict[str, tuple[Break, Break, str]] = {
     "batch adrift": (failed, lambda w: w.client.delete(key(w, "parked")), "batch-adrift"),
     "parked nothing": (waiting, lambda w: w.client.zadd(key(w, "parked"), {"b": 1}), "parked-nothing b"),
     "batch of nothing": (waiting, lambda w: w.client.hset(key(w, "batches"), "b", "{}"), "batch-of-nothing b"),
+    "block of a batch that is gone": (waiting, lambda w: w.client.hset(key(w, "blocks"), MAIN, "b|0|0|parked"), f"block-of-nothing {MAIN}"),
+    "block of a parked batch missing": (failed, lambda w: w.client.delete(key(w, "blocks")), f"unblocked {MAIN}"),
     "wake of nothing": (waiting, lambda w: w.client.hset(key(w, "wakes"), "9", "{}"), "wake-of-nothing 9"),
     "bell": (waiting, lambda w: w.client.hset(key(w, "bell"), "ops", "ding"), "bell"),
     "dead letters unlisted": (buried, lambda w: w.client.srem(key(w, "deads"), "ops"), "deads"),
@@ -116,6 +121,19 @@ def test_a_batch_adrift_runs_again_as_itself(wake: WakeCli) -> None:
     assert wake.run("doctor", "--fix").code == 0
     leased = wake.store.mailbox.acquire("ops", "agents", "h1", "n9")
     assert [one.batch_id for one in leased.snapshot.parked] == [batch_id]  # type: ignore[union-attr]  # it is due, so it was leased
+
+
+def test_a_session_whose_parked_batch_is_gone_runs_again(wake: WakeCli) -> None:
+    """With the batch its block goes; and until then a person's wake is accepted, and makes nothing up."""
+    parked(wake)
+    for name in ("frozen", "wakes", "batches", "parked"):
+        wake.client.delete(key(wake, name))
+    wake.submit("c2", "agent:ops:main")
+    assert wake.run("wake", "ops").code == 0
+    wake.route()
+    assert not wake.client.exists(key(wake, "parked"))
+    assert f"block-of-nothing {MAIN}" in wake.run("doctor", "--fix").out
+    assert len(wake.heartbeat().wakes) == 2
 
 
 @pytest.mark.parametrize("name", ["wakes", "batches"])

@@ -86,10 +86,7 @@ local function end_batch(K, batch, meta, each, keep_wakes)
   redis.call('HDEL', K.batches, batch)
   redis.call('ZREM', K.parked, batch)
   local parked, all, rest = block_of(K, meta.session)
-  if parked == batch then
-    if all == 0 and rest == 0 then redis.call('HDEL', K.blocks, meta.session)
-    else write_block(K, meta.session, '', all, rest, 'busy') end
-  end
+  if parked == batch then end_block(K, meta.session, all, rest) end
   return ids
 end
 
