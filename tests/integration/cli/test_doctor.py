@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.store_state import assert_sound
+from tests.support.store_state import assert_sound, snapshot
 from tests.support.wake_cli import WakeCli
 
 
@@ -163,6 +163,26 @@ def test_work_in_a_pool_where_the_agent_does_not_live_is_left_alone(wake: WakeCl
     assert said.code == 1
     assert said.document["findings"][0]["what"] == "lost: work left behind, it lives in agents"
     assert wake.client.exists(other)
+
+
+def test_what_came_home_meanwhile_is_kept(wake: WakeCli) -> None:
+    """HOME, ORPHANED, DISOWNED, WORK: the home is compared in the step that deletes, so that a move in between loses nothing."""
+    settled(wake)
+
+    def disown(pool: str, fix: int = 1) -> list[object]:
+        reply = wake.store.caller.call("disown", wake.store.keys.agent(pool, "ops"), agent="ops", pool=pool, fix=fix)
+        return [reply.status, *reply.rest]
+
+    wake.client.hset(key(wake, "state", pool="quiet"), "seq", 1)
+    assert disown("quiet", fix=0) == ["ORPHANED", "agents"]
+    assert disown("quiet") == ["DISOWNED", "agents"]
+    assert disown("quiet", fix=0) == ["ORPHANED", "agents"]
+    assert wake.run("move", "ops", "quiet").code == 0
+    before = snapshot(wake.client)
+    assert disown("quiet") == ["HOME"]  # it was foreign when the doctor looked
+    assert snapshot(wake.client) == before
+    wake.client.zadd(key(wake, "mailbox"), {"event\x1fagent:ops:main\x1f1\x1f1\x1fc9": 0})
+    assert disown("agents") == ["WORK", "quiet"]
 
 
 def test_a_key_of_another_type_is_said(wake: WakeCli) -> None:
