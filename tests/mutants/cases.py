@@ -39,7 +39,7 @@ MUTANTS = (
     step("acquire", "redis.call('HDEL', K.bell, A.agent)", "", "an acquire does not clear the doorbell"),
     step("acquire", "if not again and held_until(K, lease, now) > now then", "if false then", "a live lease is taken"),
     step("acquire", "math.max(tonumber(lease.token) + 1, us)", "us", "tokens repeat when the clock stands still"),
-    step("acquire", "meta.bypass = true", "", "a take-over obeys the cooldown again"),
+    step("include/batch", "meta.bypass = true", "", "a take-over obeys the cooldown again", "acquire"),
     step("begin", "if parked ~= '' then return { 'TARGET_PARKED', parked } end", "", "a parked batch does not block its target"),
     step("begin", "many('ZREM', K.mailbox, taken[intent])", "", "a frozen wake waits as well"),
     step("begin", "note_start(K, A.batch, now)", "", "a start leaves no mark on the cooldown"),

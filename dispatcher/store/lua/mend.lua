@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- mend: what in the indexes of one agent contradicts its own state; with `fix` = 1 that is put right.   O(waiting + frozen)
+-- mend: what in the indexes of one agent contradicts its own state; with `fix` = 1 that is put right.   O(waiting + frozen), and O(ledger) for a lost record
 -- KEYS   clock homes pools @derive mailbox wakes outputs frozen batches fates finals trims dead deads ledger
 -- ARGV   now agent pool fix ledger_max
 -- REPLY  {"SOUND"} | {"FOUND", what, …} | {"MENDED", what, …} | {"FOREIGN", pool}
@@ -33,9 +33,6 @@ end
 for _, member in ipairs(redis.call('ZRANGE', K.frozen, 0, -1)) do
   local batch, seq = string.match(member, '^([^\31]*)\31([^\31]*)\31')
   places[seq], members[batch] = true, (members[batch] or 0) + 1
-end
-for batch in pairs(members) do
-  if redis.call('HEXISTS', K.batches, batch) == 0 then wrong('lost:batch ' .. batch) end
 end
 for _, seq in ipairs(redis.call('HKEYS', K.wakes)) do
   if not places[seq] then wrong('wake-of-nothing ' .. seq, 'HDEL', K.wakes, seq) end
