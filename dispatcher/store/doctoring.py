@@ -99,7 +99,8 @@ class Doctor:
 
     def _foreign(self, pool: str, agent_id: str) -> Iterator[Finding]:
         """Keys of an agent in a pool where it does not live. Those with work in them are left to an operator."""
-        where, words = f"agent {agent_id} in {pool}", {"agent": agent_id, "pool": pool, "fix": int(self._fix)}
+        where = f"agent {agent_id} in {pool}"
+        words: dict[str, Argument] = {"agent": agent_id, "pool": pool, "fix": int(self._fix)}
         with unavailable(f"examine agent={agent_id}"):
             reply = self._store.caller.call("disown", self._store.keys.agent(pool, agent_id), **words)
         match reply.status:

@@ -9,7 +9,6 @@ import pytest
 from tests.support.store_state import assert_sound, snapshot
 from tests.support.wake_cli import WakeCli
 
-
 MAIN = "agent:ops:main"
 
 
