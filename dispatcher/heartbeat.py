@@ -102,7 +102,7 @@ class Heartbeats:
                 step = partial(self._store.mailbox.begin, lease, session, intents, rules.max_batch, 0, counts=False)
                 begun = self._insist(step, self._claim_s)
                 if not isinstance(begun, Begun):
-                    return _not_begun(lease, begun)
+                    return _refused("begin", "not-begun", lease, begun)
                 return self._bury(lease, snapshot, begun.batch.batch_id, reason, running=True)
             case BuryParked(batch_id, reason):
                 return self._bury(lease, snapshot, batch_id, reason, running=False)
@@ -126,7 +126,7 @@ class Heartbeats:
             return Started(lease, begun.batch, asked_at, capped, snapshot.real_ms or snapshot.now_ms)
         if capped:
             self._store.caps.leave(lease.agent_id, lease.pool)
-        return _not_begun(lease, begun)
+        return _refused("begin", "not-begun", lease, begun)
 
     def _defer(self, lease: Lease, snapshot: Snapshot, deferrals: Sequence[Deferral]) -> NotStarted | None:
         ended = self._insist(partial(self._store.mailbox.defer, lease, snapshot.seq, deferrals), self._claim_s)
@@ -147,8 +147,10 @@ class Heartbeats:
     def _bury(self, lease: Lease, snapshot: Snapshot, batch_id: str, reason: str, *, running: bool) -> NotStarted:
         mailbox = self._store.mailbox
         ended = self._insist(partial(mailbox.bury, lease, batch_id, reason, ""), self._claim_s)
-        if ended.status != "DEAD_FULL":
+        if ended.status == "BURIED":
             return NotStarted("dead-lettered", reason, batch_id, ended.ring)
+        if ended.status != "DEAD_FULL":
+            return _refused("bury", "not-buried", lease, ended, batch_id)
         _say_dead_full(lease, batch_id)
         if running:
             self._insist(partial(mailbox.park, lease, batch_id, "handed-back", FULL_WAIT_MS, reason), self._claim_s)
@@ -214,6 +216,6 @@ def _say_dead_full(lease: Lease, batch_id: str) -> None:
     log.error("bury agent=%s batch=%s: the dead letters are full, it waits; revive or drop some", lease.agent_id, batch_id)
 
 
-def _not_begun(lease: Lease, ended: Ended) -> NotStarted:
-    log.warning("begin agent=%s: refused: %s; a later look decides again", lease.agent_id, ended.status)
-    return NotStarted("not-begun", ended.status)
+def _refused(step: str, did: str, lease: Lease, ended: Ended, batch_id: str = "") -> NotStarted:
+    log.warning("%s agent=%s: refused: %s; a later look decides again", step, lease.agent_id, ended.status)
+    return NotStarted(did, ended.status, batch_id)

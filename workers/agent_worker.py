@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from dispatcher.config import Config
 from dispatcher.core import observation
 from dispatcher.core.coalesce import coalesce
-from dispatcher.core.errors import StoreUnavailable
+from dispatcher.core.errors import ConfigError, StoreUnavailable
 from dispatcher.core.metric_table import DEFERRALS, FOREIGN_DOORBELLS, STALE_TOKENS
 from dispatcher.core.models import Batch, Failed, HeartbeatRequest, Lease
 from dispatcher.heartbeat import Heartbeats, NotStarted, Started, describe
@@ -131,6 +131,9 @@ class AgentWorker:
             if precheck is not None and (answer := precheck.ask(request, control)) is not None:
                 return answer
             return self._runner(lease.agent_id).run(request, control)
+        except ConfigError as error:  # no runner, or one whose secret cannot be read: nothing was run
+            log.error("%s", error)
+            return Failed(error=str(error)[:500])
         except Exception as error:  # a runner's bug is a failed turn of this agent, never of the worker
             log.exception("runner raised")
             return Failed(error=f"runner raised {type(error).__name__}: {error}"[:500])
@@ -165,7 +168,7 @@ class AgentWorker:
             if agent_id not in self._runners:
                 settings = self._config.agent(agent_id).runner
                 if settings is None:
-                    raise LookupError(f"agent {agent_id} has no runner; set runner in [defaults] or [agents.{agent_id}]")
+                    raise ConfigError([f"agent {agent_id} has no runner; set runner in [defaults] or [agents.{agent_id}]"])
                 self._runners[agent_id] = build_runner(
                     settings, output_bytes=self._config.bounds.runner_output_bytes, withheld=self._config.secret_variables()
                 )

@@ -30,14 +30,12 @@ def bind(
     Example:
       wake bind node-mac research
     """
-    from pydantic import TypeAdapter, ValidationError
-
-    from dispatcher.config.selectors import BindingKey
+    from dispatcher.config.selectors import binding_key
 
     try:
-        TypeAdapter(BindingKey).validate_python(session_key)
-    except ValidationError as error:
-        raise InvalidAddress("malformed-key", f"bind: {error.errors(include_url=False)[0]['ctx']['error']}") from None
+        binding_key(session_key)
+    except ValueError as error:
+        raise InvalidAddress("malformed-key", f"bind: {error}") from None
     reached = reach(config, writes=True)
     if not reached.config.knows(agent):
         message = (

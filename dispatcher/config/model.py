@@ -69,6 +69,13 @@ class Config(Section):
         """What `agent` made of these layers."""
         return {}
 
+    def __copy__(self) -> Config:
+        """Nothing that was computed goes along, whoever copies: a copy is made to differ in what it was computed from."""
+        return self._uncomputed(super().__copy__())
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Config:
+        return self._uncomputed(super().__deepcopy__(memo))
+
     @property
     def source(self) -> Path | None:
         """The file that was read, absolute; None when there was none."""
@@ -184,6 +191,13 @@ class Config(Section):
             yield from matching(self.patterns, agent_id)
         if agent_id in self.agents:
             yield agent_id
+
+    @staticmethod
+    def _uncomputed(copied: Config) -> Config:
+        for name, value in vars(Config).items():
+            if isinstance(value, cached_property):
+                copied.__dict__.pop(name, None)
+        return copied
 
     def _selectors(self) -> Iterator[str]:
         yield from self.agents

@@ -128,10 +128,10 @@ class SweepSettings(Section):
     """[sweep]: how every worker looks for agents that are due.
 
     What all processes of a store must agree on is no setting: a doorbell is repeated after 2 s, doubling to 60 s while its queue has a
-    backlog, and a slot counts as unswept after 1 s.
+    backlog, and a slot counts as unswept after 1 s. A look that is late by as much again must still be within that.
     """
 
-    interval_ms: int = Field(100, ge=10, le=10_000, description="ms between two looks.")
+    interval_ms: int = Field(100, ge=10, le=500, description="ms between two looks.")
     batch: int = Field(100, ge=1, le=10_000, description="Due agents taken from one slot in one look.")
     young_server_ms: int = Field(10_000, ge=0, le=600_000, description="ms after the server's start without early reclaim.")
 

@@ -67,7 +67,8 @@ def _pool(text: str) -> str:
     return text
 
 
-def _binding(text: str) -> str:
+def binding_key(text: str) -> str:
+    """The key as it is. Raises ValueError for one that no completion could come with, or that names its agent itself."""
     if text != text.strip() or keys.shape(text) is not keys.Shape.LEGACY_OR_ALIAS:
         raise ValueError(f"{text[:80]!r} cannot be bound: a binding is for an exact key that is not blank and does not start with agent:")
     if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in text) or len(text.encode()) > MAX_SESSION_KEY_BYTES:
@@ -78,4 +79,4 @@ def _binding(text: str) -> str:
 OneAgent = Annotated[str, AfterValidator(_agent)]
 AgentSelector = Annotated[str, AfterValidator(_selector)]
 PoolName = Annotated[str, AfterValidator(_pool)]
-BindingKey = Annotated[str, AfterValidator(_binding)]
+BindingKey = Annotated[str, AfterValidator(binding_key)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,10 +26,29 @@ def private_server() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="wake-sim-"))
     server = EmbeddedServer(folder / "server", durable=False)
     try:
-        yield server.start()
+        url = server.start()
+        with _ends_with_us(server):
+            yield url
     finally:
         server.stop()
         rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _ends_with_us(server: EmbeddedServer) -> Iterator[None]:
+    """Whoever kills us kills the server, too: a shell waits for its input to end, as it does with us. It goes before the server does, whose
+    number may then be another's."""
+    with subprocess.Popen(
+        ["sh", "-c", 'read -r _; kill -9 "$0"', str(server.pid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # what ends our process group does not end it
+    ) as watcher:
+        try:
+            yield
+        finally:
+            watcher.kill()
 
 
 @contextmanager

@@ -38,9 +38,13 @@ def back_up(client: Any, data_dir: Path, target: Path) -> int:
     try:
         made.unlink(missing_ok=True)
         with unavailable("back up"):
+            begun = int(client.info("persistence")["rdb_saves"])  # counted when one begins
             client.bgsave(schedule=True)
-            _wait(lambda: made.exists() or _failed(client))
+            _wait(lambda: made.exists() or _ended(client, begun))
+            written = client.info("persistence")["rdb_last_bgsave_status"] == "ok"
         if not made.exists():
+            if written:
+                raise BackupError(f"back up {data_dir}: the server wrote its data, and not to {made}; name the data_dir of this server")
             raise BackupError(f"back up {data_dir}: the server could not write its data; its log, {data_dir / 'server.log'}, says why")
         with made.open("rb") as source, os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as copy:
             shutil.copyfileobj(source, copy)
@@ -115,14 +119,15 @@ def _take_in(server: EmbeddedServer, source: Path) -> None:
 
 
 def _wait(done: Callable[[], bool]) -> None:
-    """Without bound: how long it takes depends on how much there is, and a server that dies is noticed by asking."""
+    """Without bound: how long it takes depends on how much there is. `done` asks the server, so that its end is noticed, and its answer."""
     while not done():
         time.sleep(POLL_S)
 
 
-def _failed(client: Any) -> bool:
+def _ended(client: Any, begun: int) -> bool:
+    """Whether a save later than these came to its end, good or bad. A good one has its file in place by then."""
     found = client.info("persistence")
-    return not found["rdb_bgsave_in_progress"] and not found.get("rdb_bgsave_scheduled") and found["rdb_last_bgsave_status"] != "ok"
+    return int(found["rdb_saves"]) > begun and not found["rdb_bgsave_in_progress"]
 
 
 def _written(client: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dispatcher.config.selectors import binding_key
 from dispatcher.core import session_key
 from dispatcher.core.errors import InvalidAddress
 from dispatcher.store.connect import unavailable
@@ -24,10 +25,12 @@ class Bindings:
         return self._configured | stored
 
     def bind(self, key: str, agent_id: str) -> None:
-        """Ties one exact key to one agent. Raises InvalidAddress for an agent key (it has an owner) and a bad agent id."""
+        """Ties one exact key to one agent. Raises InvalidAddress for what wake.toml could not bind either."""
         key = key.strip()
-        if session_key.shape(key) is not session_key.Shape.LEGACY_OR_ALIAS:
-            raise InvalidAddress("malformed-key", f"bind {key!r}: only a key that names no agent by itself can be bound")
+        try:
+            binding_key(key)
+        except ValueError as error:
+            raise InvalidAddress("malformed-key", f"bind: {error}") from None
         if not session_key.valid_agent_id(agent_id):
             raise InvalidAddress(
                 "unknown-agent", f"bind {key!r}: {agent_id!r} is no agent id; it has letters, digits, '_' and '-', at most 64"

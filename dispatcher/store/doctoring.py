@@ -19,7 +19,6 @@ from dispatcher.store.keys import AGENT_NAMES
 from dispatcher.store.opened import Store
 from dispatcher.store.scripts import Argument
 
-WORK = ("mailbox", "frozen", "dead")
 INDEXES = ("due", "look", "bell", "leases", "deads", "trims")
 FINAL = ("settled", "suppressed", "dropped")
 
@@ -93,28 +92,23 @@ class Doctor:
             yield Finding(where, f"lost: {error}", False)
             return
         if reply.status == "FOREIGN":
-            yield from self._foreign(pool, agent_id, str(reply.rest[0]))
+            yield from self._foreign(pool, agent_id)
         elif reply.status != "SOUND":
             for what in reply.rest:
                 yield Finding(where, what, reply.status == "MENDED" and not what.startswith("lost:"))
 
-    def _foreign(self, pool: str, agent_id: str, home: str) -> Iterator[Finding]:
+    def _foreign(self, pool: str, agent_id: str) -> Iterator[Finding]:
         """Keys of an agent in a pool where it does not live. Those with work in them are left to an operator."""
-        key = self._store.keys.agent(pool, agent_id)
+        where = f"agent {agent_id} in {pool}"
+        words: dict[str, Argument] = {"agent": agent_id, "pool": pool, "fix": int(self._fix)}
         with unavailable(f"examine agent={agent_id}"):
-            here = [name for name in AGENT_NAMES if self._client.exists(key[name])]
-            if any(name in WORK for name in here):
-                yield Finding(f"agent {agent_id} in {pool}", f"lost: work left behind, it lives in {home}", False)
-                return
-            if self._fix:
-                if here:
-                    self._client.delete(*(key[name] for name in here))
-                for name in ("due", "look", "trims"):
-                    self._client.zrem(key[name], agent_id)
-                for name in ("bell", "leases"):
-                    self._client.hdel(key[name], agent_id)
-                self._client.srem(key["deads"], agent_id)
-        yield Finding(f"agent {agent_id} in {pool}", f"orphaned: it lives in {home}", self._fix)
+            reply = self._store.caller.call("disown", self._store.keys.agent(pool, agent_id), **words)
+        match reply.status:
+            case "WORK":
+                yield Finding(where, f"lost: work left behind, it lives in {reply.rest[0]}", False)
+            case "ORPHANED" | "DISOWNED":
+                yield Finding(where, f"orphaned: it lives in {reply.rest[0]}", reply.status == "DISOWNED")
+            # HOME: it moved here since, and everything is in its place.
 
     def _handoffs(self, pool: str, agent_id: str) -> Iterator[Finding]:
         """Revivals for another agent that were interrupted: before the letter was taken, which an operator completes, or just after it."""

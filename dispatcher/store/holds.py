@@ -56,13 +56,14 @@ class Holds:
 
     def rethink(self, pool: str, ahead_ms: int) -> list[str]:
         """Has what waits longer than `ahead_ms` from now decided afresh: the rules may be others. Agents to ring."""
-        with unavailable(f"look at what waits in pool={pool}"):
+        doing = f"decide afresh what waits in pool={pool}"
+        with unavailable(doing):
             seconds, _ = self._client.time()
             pipe = self._client.pipeline(transaction=False)
             for slot in range(self._keys.slots):
                 pipe.zrangebyscore(self._keys.pool(slot, pool)["due"], (self.now_ms or int(seconds) * 1000) + ahead_ms, "+inf")
             waiting = [(agent_id, pool) for agents in pipe.execute() for agent_id in agents]
-        return [agent_id for agent_id, _ in self._rethink(waiting, None, "", "configuration")]
+        return [agent_id for agent_id, _ in self._rethink(waiting, None, "", "configuration", doing)]
 
     def forget_lapsed(self) -> int:
         """Takes the holds away whose time is over, everywhere; how many they were. A hold that was renewed meanwhile stays."""
@@ -90,15 +91,17 @@ class Holds:
             own, wide = self._client.hget(keys["holds"], agent_id), self._client.hgetall(keys["wide_holds"])
         return holds_from(agent_id, pool, own or "", [word for pair in wide.items() for word in pair])
 
-    def _rethink(self, agents: Sequence[tuple[str, str]], hold: Hold | None, by: str, selector: str) -> list[tuple[str, str]]:
-        """Tells these agents, each in a step of its own, that a hold changed; those to ring."""
+    def _rethink(
+        self, agents: Sequence[tuple[str, str]], hold: Hold | None, by: str, selector: str, doing: str = ""
+    ) -> list[tuple[str, str]]:
+        """Tells these agents, each in a step of its own, that a hold changed; those to ring. `doing`: for errors, if it is not to hold."""
         drains = bool(hold and hold.what == DRAINING)
         words: dict[str, Argument] = {"hold": _raw(hold) if hold else "", "by": by, "selector": selector, "drain": int(drains)}
         words |= {"now": self.now_ms, "ledger_max": self._limits.ledger_max}
         ring: list[tuple[str, str]] = []
         for start in range(0, len(agents), PAGE):
             page = agents[start : start + PAGE]
-            with unavailable(f"hold {selector or f'agent={page[0][0]}'}"):
+            with unavailable(doing or f"hold {selector or f'agent={page[0][0]}'}"):
                 calls = [Call("hold", self._keys.agent(pool, agent_id), words | {"agent": agent_id}) for agent_id, pool in page]
                 replies = self._caller.call_all(calls)
             ring += [agent for agent, reply in zip(page, replies, strict=True) if reply.rest[0]]

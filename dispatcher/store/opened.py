@@ -116,7 +116,7 @@ def limits_of(config: Config) -> StoreLimits:
         keep_fates_ms=bounds.ledger_ms,
         claim_ms=lease.claim_ms,
         ttl_ms=lease.ttl_ms,
-        min_uptime_s=config.sweep.young_server_ms // 1000,
+        min_uptime_s=-(-config.sweep.young_server_ms // 1000),  # the server tells whole seconds: rather one more than one less
         idle_ms=routing.claim_idle_ms,
         max_hold_ms=routing.claim_idle_ms * 4 // 5,
         outputs_shown=bounds.request_events,

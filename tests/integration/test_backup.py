@@ -98,6 +98,14 @@ def test_a_target_that_cannot_be_written_leaves_nothing_behind(folder: Path, ser
     assert not (server.data_dir / "dump.rdb").exists()
 
 
+@pytest.mark.timeout(60)
+def test_a_server_that_writes_elsewhere_is_not_waited_for(folder: Path, server: EmbeddedServer) -> None:
+    (folder / "other").mkdir()
+    with client(server) as one, pytest.raises(BackupError, match="name the data_dir of this server"):
+        back_up(one, folder / "other", folder / "wake.rdb")
+    assert not (folder / "wake.rdb").exists()
+
+
 def test_the_commands(folder: Path, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.delenv("WAKE_REDIS_URL", raising=False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import redis
 
 from dispatcher.config import Config
 from dispatcher.core.errors import WakeError
@@ -17,6 +19,7 @@ from dispatcher.simulate.course import Course, NotApart, Plan, plan_of, simulate
 from dispatcher.simulate.engine import Turn, Turns
 from dispatcher.simulate.report import report_of
 from dispatcher.simulate.scenario import read_scenario
+from tests.support.gates import wait_until
 
 FLEET = """
 agents = 40
@@ -109,3 +112,29 @@ def dying(_config: Config) -> Turns:
         sys.exit(3)
 
     return turn
+
+
+IDLE = """
+import sys
+from dispatcher.simulate.world import private_server
+with private_server() as url:
+    print(url, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_simulation_that_is_killed_leaves_no_server_behind() -> None:
+    """SIGKILL: nothing of it can clear away any more."""
+    with subprocess.Popen([sys.executable, "-c", IDLE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as simulating:
+        assert simulating.stdout
+        with redis.Redis.from_url(simulating.stdout.readline().strip()) as client:
+            assert client.ping()
+            simulating.kill()
+            wait_until(lambda: not answers(client), 90, "the server is gone")
+
+
+def answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False

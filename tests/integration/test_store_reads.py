@@ -5,10 +5,17 @@ from __future__ import annotations
 import pytest
 import redis
 
-from dispatcher.core.errors import InvalidAddress, LayoutMismatch
+from dispatcher.config import Config
+from dispatcher.config.sections import RedisSettings, SweepSettings
+from dispatcher.core.errors import InvalidAddress, LayoutMismatch, StoreUnavailable
 from dispatcher.store.bindings import Bindings
+from dispatcher.store.connect import connect
+from dispatcher.store.holds import Holds
 from dispatcher.store.keys import Keys
 from dispatcher.store.layout import check_layout
+from dispatcher.store.opened import limits_of
+from dispatcher.store.scripts import Caller
+from tests.support.server import Server
 from tests.support.store import AGENT, MAIN, POOL, SIDE, T0, Rig, submission
 
 
@@ -49,8 +56,8 @@ def test_a_binding_ties_one_key_to_one_agent(rig: Rig) -> None:
     assert bindings.all() == {"node-mac": "configured", "node-pi": "pi"}
 
 
-@pytest.mark.parametrize("key", [MAIN, "agent:", "AGENT:ops:main", "", "  "])
-def test_a_key_that_names_an_agent_is_not_bound(rig: Rig, key: str) -> None:
+@pytest.mark.parametrize("key", [MAIN, "agent:", "AGENT:ops:main", "", "  ", "node\x07mac", "node\x85mac", "ä" * 257])
+def test_a_key_that_the_configuration_could_not_bind_is_not_bound(rig: Rig, key: str) -> None:
     with rig.unchanged(), pytest.raises(InvalidAddress) as refused:
         Bindings(rig.client, rig.keys, {}).bind(key, "ops")
     assert refused.value.reason == "malformed-key"
@@ -112,3 +119,18 @@ def test_a_forgotten_fate_leaves_the_owner(rig: Rig) -> None:
     where = rig.ledger.where("c1")
     assert where
     assert (where.fate.value, where.agent_id, where.at_ms) == ("routed", AGENT, None)
+
+
+def test_who_cannot_decide_afresh_is_not_told_of_a_hold(rig: Rig) -> None:
+    """Nobody asked to hold anything: the message names what was tried."""
+    rig.wake("c1", delay_ms=60_000)
+    with Server() as server:
+        gone = connect(server.url, RedisSettings())
+    with pytest.raises(StoreUnavailable, match=f"^decide afresh what waits in pool={POOL}: "):
+        Holds(rig.client, Caller(gone), rig.keys, rig.limits).rethink(POOL, -rig.now_ms)
+
+
+def test_a_young_server_is_not_taken_for_an_older_one() -> None:
+    """The server tells its age in whole seconds."""
+    ages = [limits_of(Config(sweep=SweepSettings(young_server_ms=ms))).min_uptime_s for ms in (0, 1, 1_000, 1_500, 10_000)]
+    assert ages == [0, 1, 1, 2, 10]

@@ -38,7 +38,10 @@ LEADS_TO: dict[str, tuple[str, ...]] = {
     "take_dead": ("die", "bind", "revive"), "let_go": ("die", "bind", "revive"),
     "revive_inbox": ("revive",), "drop_inbox": ("drop",), "mend": ("mend",),
 }  # fmt: skip
-LEFT_OUT: dict[str, str] = {"lapse": "it forgets holds that bind nobody any more, and touches no agent"}  # script -> why no act leads to it
+LEFT_OUT: dict[str, str] = {  # script -> why no act leads to it
+    "lapse": "it forgets holds that bind nobody any more, and touches no agent",
+    "disown": "it takes away what lies in a pool where its agent does not live, and no step leaves anything there",
+}
 
 
 def draw(random: Random, world: World, number: int) -> Act:

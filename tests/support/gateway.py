@@ -237,7 +237,7 @@ class Gateway:
             print(f"--- {worker.log.name} (pid {worker.pid}, status {worker.process.returncode})", *lines, sep="\n")
         wait_until(lambda: not self.left_behind(), PATIENCE_S, "every command is gone with its worker")
         child = self.folder / "child"  # of a heartbeat that ended well: it may live on, but not beyond its test
-        if child.exists() and read(Path("/proc", child.read_text().strip(), "cmdline")).startswith(b"tail\0"):
+        if child.exists() and read(Path("/proc", child.read_text().strip(), "cmdline")).startswith(b"sleep\0"):
             os.kill(int(child.read_text()), signal.SIGKILL)
 
     def left_behind(self) -> list[int]:

@@ -44,7 +44,8 @@ def plan_of(folder: Path, agent_id: str) -> dict[str, Any]:
 
 def carry_out(folder: Path, plan: Mapping[str, Any]) -> None:
     if plan.get("child"):
-        child = subprocess.Popen(["tail", "-f", "/dev/null"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # It ends by itself: of several attempts only the last one's child is noted, and a test that fails clears nothing away.
+        child = subprocess.Popen(["sleep", "900"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         (folder / plan["child"]).write_text(f"{child.pid}\n")
     threading.Event().wait(plan.get("seconds", 0))
     while plan.get("gate") and not (folder / GATES / plan["gate"]).exists():

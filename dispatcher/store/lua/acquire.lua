@@ -29,9 +29,7 @@ if not again and lost == '' then
 end
 -- writes
 if lost ~= '' then
-  local meta = read_batch(K, lost)
-  meta.bypass = true  -- it is the same start: the cooldown table does not apply again
-  park_batch(K, lost, meta, now, now)
+  take_back(K, lost, now)
   redis.call('HINCRBY', K.counters, 'taken-over', 1)
   record(K, A, now, 'taken-over', lease.token, lost, cjson.encode({ from = lease.holder }))
 end
@@ -42,4 +40,7 @@ end
 lease.ends = now + tonumber(A.claim_ms)
 write_lease(K, A.agent, lease)
 derive(K, A.agent, now, lease)
-return { 'LEASED', lease.token, cjson.encode(take_snapshot(K, A, now, us)) }
+local snapshot, unrecorded = take_snapshot(K, A, now, us)
+-- They cannot run: they do not keep the agent due for nothing, nor from what else it has.
+for _, batch in ipairs(unrecorded) do redis.call('ZADD', K.parked, now + MAX_LOOK_MS, batch) end
+return { 'LEASED', lease.token, cjson.encode(snapshot) }

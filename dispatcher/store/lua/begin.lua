@@ -9,9 +9,8 @@
 local now = slot_now(K, tonumber(A.now))
 local lease, current = fenced(K, A.token, A.holder)
 if not lease then return { 'STALE_TOKEN', current.token } end
-if lease.batch == A.batch then
-  return open_reply(K, 'BEGUN', A.batch, read_batch(K, A.batch), tonumber(A.outputs_shown))
-end
+local begun = lease.batch == A.batch and read_batch(K, A.batch)
+if begun then return open_reply(K, 'BEGUN', A.batch, begun, tonumber(A.outputs_shown)) end
 if lease.batch ~= '' then return { 'BEGUN_ALREADY', lease.batch } end
 local parked = block_of(K, A.session)
 if parked ~= '' then return { 'TARGET_PARKED', parked } end

@@ -20,8 +20,8 @@ for _, deferral in ipairs(cjson.decode(A.deferrals)) do
   local batch = string.match(kind, '^batch:(.*)$')
   if batch then
     local since = redis.call('ZSCORE', K.parked, batch)
-    if redis.call('ZADD', K.parked, 'XX', 'CH', until_ms, batch) == 1 then
-      local meta = read_batch(K, batch)
+    local meta = read_batch(K, batch)
+    if redis.call('ZADD', K.parked, 'XX', 'CH', until_ms, batch) == 1 and meta then
       meta.since = meta.deferred == 'release' and meta.since or tonumber(since)
       meta.deferred = reason
       write_batch(K, batch, meta)

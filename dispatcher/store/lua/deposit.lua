@@ -24,6 +24,9 @@ if fate then
 end
 local full = redis.call('HLEN', K.wakes) >= tonumber(A.max_mailbox)
 if full and redis.call('HLEN', K.dead) >= tonumber(A.max_dead) then return { 'DEAD_FULL' } end
+local urgent = A.intent == 'manual' or A.intent == 'immediate'
+local parked = urgent and block_of(K, A.session) or ''
+local meta = parked ~= '' and read_batch(K, parked)
 -- writes
 if not home then
   redis.call('HSET', K.homes, A.agent, A.pool .. ' ' .. A.configured)
@@ -46,14 +49,11 @@ put_wake(K, A.intent, A.session, seq, A.accepted_at, A.id, now + tonumber(A.dela
 if A.quiet_ms ~= '0' then slide(K, A.intent, A.session, now, tonumber(A.quiet_ms), tonumber(A.max_wait_ms)) end
 if A.intent == 'deep' then redis.call('HSET', K.state, 'depth', A.depth) end
 set_fate(K, A.id, 'pending', A.revival, A.entry, now, '')
-local urgent = A.intent == 'manual' or A.intent == 'immediate'
 if urgent then
   redis.call('HSET', K.state, 'urgent', seq)
-  local parked = block_of(K, A.session)
-  if parked ~= '' then
+  if meta then
     -- A person does not wait behind a retry: the frozen batch runs now, unchanged, and this wake follows in its own.
-    redis.call('ZADD', K.parked, 'LT', now, parked)
-    local meta = read_batch(K, parked)
+    redis.call('ZADD', K.parked, 'XX', 'LT', now, parked)
     meta.urgent = meta.urgent == 'manual' and 'manual' or A.intent
     meta.promoted = tonumber(seq)
     write_batch(K, parked, meta)

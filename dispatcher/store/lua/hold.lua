@@ -24,7 +24,8 @@ for _, intent in ipairs(INTENTS) do
 end
 -- A parked batch that was deferred had its backoff behind it.
 for _, batch in ipairs(redis.call('ZRANGE', K.parked, 0, -1)) do
-  if A.drain == '1' or read_batch(K, batch).deferred then redis.call('ZADD', K.parked, 'LT', now, batch) end
+  local meta = read_batch(K, batch)
+  if meta and (A.drain == '1' or meta.deferred) then redis.call('ZADD', K.parked, 'LT', now, batch) end
 end
 local detail = { by = A.by, hold = A.hold, selector = A.selector == '' and A.agent or A.selector }
 if A.by ~= '' then record(K, A, now, A.hold == '' and 'resumed' or 'held', '', '', cjson.encode(detail)) end

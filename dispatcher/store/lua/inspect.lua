@@ -34,4 +34,4 @@ if lease.batch ~= '' then
   rest.running = read_batch(K, lease.batch)
   rest.waiting = rest.waiting - (rest.running and rest.running.n or 0)
 end
-return { 'INSPECTED', home or '', cjson.encode(lease), cjson.encode(take_snapshot(K, A, now, us)), cjson.encode(rest) }
+return { 'INSPECTED', home or '', cjson.encode(lease), cjson.encode((take_snapshot(K, A, now, us))), cjson.encode(rest) }

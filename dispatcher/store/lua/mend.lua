@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
--- mend: what in the indexes of one agent contradicts its own state; with `fix` = 1 that is put right.   O(waiting + frozen)
+-- mend: what in the indexes of one agent contradicts its own state; with `fix` = 1 that is put right.   O(waiting + frozen), and O(ledger) for a lost record
 -- KEYS   clock homes pools @derive mailbox wakes outputs frozen batches fates finals trims dead deads ledger
 -- ARGV   now agent pool fix ledger_max
 -- REPLY  {"SOUND"} | {"FOUND", what, …} | {"MENDED", what, …} | {"FOREIGN", pool}
 -- `lost:…` is said only: nothing here knows what it should be. An index is wrong when it would look too late, or never, or for nothing.
--- INCLUDE now fence due lane fate batch record
+-- INCLUDE now fence due lane fate batch record mending
 local now = slot_now(K, tonumber(A.now))
 local home = redis.call('HGET', K.homes, A.agent)
 if home and string.match(home, '^(%S+)') ~= A.pool then return { 'FOREIGN', string.match(home, '^(%S+)') } end
@@ -34,23 +34,11 @@ for _, member in ipairs(redis.call('ZRANGE', K.frozen, 0, -1)) do
   local batch, seq = string.match(member, '^([^\31]*)\31([^\31]*)\31')
   places[seq], members[batch] = true, (members[batch] or 0) + 1
 end
-for batch in pairs(members) do
-  if redis.call('HEXISTS', K.batches, batch) == 0 then wrong('lost:batch ' .. batch) end
-end
 for _, seq in ipairs(redis.call('HKEYS', K.wakes)) do
   if not places[seq] then wrong('wake-of-nothing ' .. seq, 'HDEL', K.wakes, seq) end
 end
 local lease = read_lease(K)
-for _, batch in ipairs(redis.call('HKEYS', K.batches)) do
-  if not members[batch] then wrong('batch-of-nothing ' .. batch, 'HDEL', K.batches, batch)
-  elseif batch ~= lease.batch and not redis.call('ZSCORE', K.parked, batch) then
-    wrong('batch-adrift ' .. batch)
-    if A.fix == '1' then park_batch(K, batch, read_batch(K, batch), now, now) end
-  end
-end
-for _, batch in ipairs(redis.call('ZRANGE', K.parked, 0, -1)) do
-  if not members[batch] then wrong('parked-nothing ' .. batch, 'ZREM', K.parked, batch) end
-end
+check_batches(K, A, now, lease, members, wrong)
 if lease.batch ~= '' and not members[lease.batch] then
   wrong('lease-of-nothing ' .. lease.batch)
   if A.fix == '1' then release(K, A.agent, lease) end

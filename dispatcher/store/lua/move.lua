@@ -25,11 +25,7 @@ end
 redis.call('HSET', K.homes, A.agent, A.to .. ' ' .. A.configured)
 redis.call('SADD', K.pools, A.to)
 if A.to == A.pool then return { 'MOVED' } end
-if lease.batch ~= '' then
-  local meta = read_batch(FROM, lease.batch)
-  meta.bypass = true
-  park_batch(FROM, lease.batch, meta, now, now)
-end
+if lease.batch ~= '' then take_back(FROM, lease.batch, now) end
 if lease.holder ~= '' then release(FROM, A.agent, lease) end
 for _, name in ipairs({ 'lease', 'state', 'lane_manual', 'lane_immediate', 'lane_event', 'lane_task', 'lane_scheduled',
   'lane_rider', 'lane_deep', 'parked', 'blocks', 'mailbox', 'wakes', 'outputs', 'frozen', 'batches', 'fates', 'finals', 'dead', 'handoffs' }) do

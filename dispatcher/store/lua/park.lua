@@ -11,9 +11,9 @@ local lease, current = fenced(K, A.token, A.holder)
 local known = lease or current
 if known.done_token == A.token and known.done_batch == A.batch then return { 'ALREADY_SETTLED' } end
 if not lease then return { 'STALE_TOKEN', current.token } end
-if lease.batch ~= A.batch then return { 'NO_BATCH' } end
+local meta = lease.batch == A.batch and read_batch(K, A.batch)
+if not meta then return { 'NO_BATCH' } end
 -- writes
-local meta = read_batch(K, A.batch)
 if A.kind == 'cancelled' then A.error = cancel_words(meta) end
 if A.kind == 'failed' then
   meta.failures = meta.failures + 1

@@ -13,9 +13,8 @@ redis.call('HDEL', K.pins, A.entry)
 -- Accepted again after the dedupe time, and ownerless again: one letter stands for both.
 if redis.call('HSET', K.dead, A.id, A.letter) == 0 then redis.call('HINCRBY', K.counters, 'suppressed', 1) end
 redis.call('HINCRBY', K.counters, 'dead:' .. A.reason, 1)
-local seen = redis.call('HGET', K.seen, A.id)
-if seen then
-  local head = string.match(seen, '^([^|]*|%d+|[^|]*|%d+|)')
+local head = string.match(redis.call('HGET', K.seen, A.id) or '', '^([^|]*|%d+|[^|]*|%d+|)')
+if head then
   redis.call('HSET', K.seen, A.id, head .. 'dead||' .. A.reason)
 end
 return { 'REJECTED' }

@@ -7,13 +7,11 @@
 local now = slot_now(K, tonumber(A.now))
 local lease, current = fenced(K, A.token, A.holder)
 if not lease then return { 'STALE_TOKEN', current.token } end
-if lease.batch == A.batch then
-  return open_reply(K, 'BEGUN', A.batch, read_batch(K, A.batch), tonumber(A.outputs_shown))
-end
-if lease.batch ~= '' then return { 'BEGUN_ALREADY', lease.batch } end
-if not redis.call('ZSCORE', K.parked, A.batch) then return { 'NO_BATCH' } end
--- writes
 local meta = read_batch(K, A.batch)
+if lease.batch == A.batch and meta then return open_reply(K, 'BEGUN', A.batch, meta, tonumber(A.outputs_shown)) end
+if lease.batch ~= '' then return { 'BEGUN_ALREADY', lease.batch } end
+if not meta or not redis.call('ZSCORE', K.parked, A.batch) then return { 'NO_BATCH' } end
+-- writes
 redis.call('ZREM', K.parked, A.batch)
 meta.started = not meta.bypass  -- a take-over or hand-back goes on with the start that was noted already
 if meta.started then note_start(K, A.batch, now) end

@@ -30,4 +30,4 @@ if deposited then
 end
 record(K, A, now, 'ticked', lease.token, '', cjson.encode({ why = A.why, next = A.next, deposited = deposited }))
 derive(K, A.agent, now, lease)
-return { 'TICKED', deposited and 1 or 0, cjson.encode(take_snapshot(K, A, now, us)) }
+return { 'TICKED', deposited and 1 or 0, cjson.encode((take_snapshot(K, A, now, us))) }

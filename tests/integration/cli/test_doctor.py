@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.store_state import assert_sound
+from tests.support.store_state import assert_sound, snapshot
 from tests.support.wake_cli import WakeCli
+
+MAIN = "agent:ops:main"
 
 
 def key(wake: WakeCli, name: str, agent_id: str = "ops", pool: str = "agents") -> str:
@@ -60,6 +62,8 @@ BROKEN: dict[str, tuple[Break, Break, str]] = {
     "batch adrift": (failed, lambda w: w.client.delete(key(w, "parked")), "batch-adrift"),
     "parked nothing": (waiting, lambda w: w.client.zadd(key(w, "parked"), {"b": 1}), "parked-nothing b"),
     "batch of nothing": (waiting, lambda w: w.client.hset(key(w, "batches"), "b", "{}"), "batch-of-nothing b"),
+    "block of a batch that is gone": (waiting, lambda w: w.client.hset(key(w, "blocks"), MAIN, "b|0|0|parked"), f"block-of-nothing {MAIN}"),
+    "block of a parked batch missing": (failed, lambda w: w.client.delete(key(w, "blocks")), f"unblocked {MAIN}"),
     "wake of nothing": (waiting, lambda w: w.client.hset(key(w, "wakes"), "9", "{}"), "wake-of-nothing 9"),
     "bell": (waiting, lambda w: w.client.hset(key(w, "bell"), "ops", "ding"), "bell"),
     "dead letters unlisted": (buried, lambda w: w.client.srem(key(w, "deads"), "ops"), "deads"),
@@ -118,10 +122,23 @@ def test_a_batch_adrift_runs_again_as_itself(wake: WakeCli) -> None:
     assert [one.batch_id for one in leased.snapshot.parked] == [batch_id]  # type: ignore[union-attr]  # it is due, so it was leased
 
 
+def test_a_session_whose_parked_batch_is_gone_runs_again(wake: WakeCli) -> None:
+    """With the batch its block goes; and until then a person's wake is accepted, and makes nothing up."""
+    parked(wake)
+    for name in ("frozen", "wakes", "batches", "parked"):
+        wake.client.delete(key(wake, name))
+    wake.submit("c2", "agent:ops:main")
+    assert wake.run("wake", "ops").code == 0
+    wake.route()
+    assert not wake.client.exists(key(wake, "parked"))
+    assert f"block-of-nothing {MAIN}" in wake.run("doctor", "--fix").out
+    assert len(wake.heartbeat().wakes) == 2
+
+
 @pytest.mark.parametrize("name", ["wakes", "batches"])
 def test_what_nobody_can_know_is_said_and_not_made_up(wake: WakeCli, name: str) -> None:
     (waiting if name == "wakes" else running)(wake)
-    wake.client.delete(key(wake, name))
+    wake.client.delete(key(wake, name), key(wake, "ledger"))  # the receipts knew what a batch was for
     for words in (("doctor",), ("doctor", "--fix")):
         said = wake.run(*words, "--json")
         assert said.code == 1
@@ -145,6 +162,26 @@ def test_work_in_a_pool_where_the_agent_does_not_live_is_left_alone(wake: WakeCl
     assert said.code == 1
     assert said.document["findings"][0]["what"] == "lost: work left behind, it lives in agents"
     assert wake.client.exists(other)
+
+
+def test_what_came_home_meanwhile_is_kept(wake: WakeCli) -> None:
+    """HOME, ORPHANED, DISOWNED, WORK: the home is compared in the step that deletes, so that a move in between loses nothing."""
+    settled(wake)
+
+    def disown(pool: str, fix: int = 1) -> list[object]:
+        reply = wake.store.caller.call("disown", wake.store.keys.agent(pool, "ops"), agent="ops", pool=pool, fix=fix)
+        return [reply.status, *reply.rest]
+
+    wake.client.hset(key(wake, "state", pool="quiet"), "seq", 1)
+    assert disown("quiet", fix=0) == ["ORPHANED", "agents"]
+    assert disown("quiet") == ["DISOWNED", "agents"]
+    assert disown("quiet", fix=0) == ["ORPHANED", "agents"]
+    assert wake.run("move", "ops", "quiet").code == 0
+    before = snapshot(wake.client)
+    assert disown("quiet") == ["HOME"]  # it was foreign when the doctor looked
+    assert snapshot(wake.client) == before
+    wake.client.zadd(key(wake, "mailbox"), {"event\x1fagent:ops:main\x1f1\x1f1\x1fc9": 0})
+    assert disown("agents") == ["WORK", "quiet"]
 
 
 def test_a_key_of_another_type_is_said(wake: WakeCli) -> None:

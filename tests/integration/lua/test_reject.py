@@ -46,6 +46,14 @@ def test_dead_full(rig: Rig) -> None:
     assert rig.ledger.inbox_depth() == 1
 
 
+def test_a_receipt_that_nobody_can_read_stops_nothing(rig: Rig) -> None:
+    """Otherwise half of the step is done, and the entry is gone with its books wrong."""
+    entry = rig.submitted("c1", "node-mac")
+    rig.client.hset(rig.keys.inbox["seen"], "c1", "scribble")
+    assert rig.inbox.reject(entry, "unbound-key", letter(T0)) == "REJECTED"
+    assert rig.client.hget(rig.keys.inbox["seen"], "c1") == "scribble"
+
+
 def test_the_same_id_ownerless_twice_is_accounted_for(rig: Rig) -> None:
     """After the dedupe time an id is accepted again; its letter replaces the older one, and the books say so."""
     rig.rejected("c1")

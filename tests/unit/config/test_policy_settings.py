@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from dispatcher.config import CommandRunner, Config, load, rules_of
+from dispatcher.config.sections import SweepSettings
 from dispatcher.core.errors import ConfigError
 from dispatcher.core.rules import DEFAULTS, Rules
 from dispatcher.core.schedule import ActiveHours, phase
@@ -136,3 +138,10 @@ def test_a_precheck_finds_its_files_where_the_runner_does(tmp_path: Path) -> Non
     precheck = config.agent("ops").precheck
     assert isinstance(precheck, CommandRunner)
     assert precheck.cwd == str(tmp_path / "sub")
+
+
+def test_a_worker_at_rest_leaves_no_slot_unswept() -> None:
+    """A slot counts as unswept after 1 s, and then no lease is taken over in time: looks are not further apart than half of that."""
+    assert SweepSettings(interval_ms=500).interval_ms == 500
+    with pytest.raises(ValidationError, match="less than or equal to 500"):
+        SweepSettings(interval_ms=501)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from dispatcher.config import AgentPolicy, CommandRunner, Config, HttpRunner, PythonRunner, load
 from dispatcher.config.model import TABLES
 from dispatcher.config.origins import agent_settings
+from dispatcher.config.sections import PoolSettings
 from dispatcher.config.selectors import matching, specificity
 from dispatcher.core.errors import InvalidAddress
 
@@ -183,3 +184,13 @@ def test_what_is_shown_of_a_runner_holds_no_secret(tmp_path: Path) -> None:
     assert isinstance(runner, HttpRunner)
     assert runner.credential().lines() == ["hunter"]
     assert "'hunter'" not in repr(config)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_copy_answers_from_its_own_tables(config: Config, deep: bool) -> None:
+    """Every answer that is remembered was given before the copy was made."""
+    assert (config.knows("new"), config.knows("x-new"), config.pool_of("new"), config.agent("new").window_ms) == (False, False, "agents", 1)
+    tables = {"agents": {"new": AgentPolicy(window_ms=7), "x-*": AgentPolicy()}, "pools": {"solo": PoolSettings(agents=("new",))}}
+    copied = config.model_copy(update=tables, deep=deep)
+    assert (copied.knows("new"), copied.knows("x-new"), copied.pool_of("new"), copied.agent("new").window_ms) == (True, True, "solo", 7)
+    assert (copied.source, config.knows("new")) == (config.source, False)

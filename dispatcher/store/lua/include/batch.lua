@@ -35,6 +35,15 @@ local function park_batch(K, batch, meta, not_before, now)
   write_block(K, meta.session, batch, all, rest, 'parked')
 end
 
+-- take_back: the batch of a holder that is gone is parked as the same start: the cooldown table does not apply again. Without its record it
+-- cannot run before `wake doctor --fix` wrote that anew; it only keeps its agent in the due index.
+local function take_back(K, batch, now)
+  local meta = read_batch(K, batch)
+  if not meta then return redis.call('ZADD', K.parked, now, batch) end
+  meta.bypass = true
+  park_batch(K, batch, meta, now, now)
+end
+
 -- run_batch: the batch runs under this lease; its target is no longer parked.
 local function run_batch(K, agent, lease, batch, meta, now, ttl_ms, limit_ms)
   meta.running = true
@@ -70,7 +79,7 @@ local function open_reply(K, status, batch, meta, outputs)
   return { status, cjson.encode(meta), wakes, bodies }
 end
 
--- end_batch: forgets a frozen batch and tells the ids of its wakes; calls `each(id, seq, at, intent)` for every wake before its record goes.
+-- end_batch: forgets a frozen batch, also one whose record is lost, and tells the ids of its wakes; calls `each(id, seq, at, intent)` for every wake before its record goes.
 local function end_batch(K, batch, meta, each, keep_wakes)
   local ids, seqs = {}, {}
   for i, member in ipairs(frozen_range(K, batch)) do
@@ -85,11 +94,9 @@ local function end_batch(K, batch, meta, each, keep_wakes)
   redis.call('ZREMRANGEBYLEX', K.frozen, '[' .. batch .. '\31', '(' .. batch .. ' ')
   redis.call('HDEL', K.batches, batch)
   redis.call('ZREM', K.parked, batch)
+  if not meta then return ids end
   local parked, all, rest = block_of(K, meta.session)
-  if parked == batch then
-    if all == 0 and rest == 0 then redis.call('HDEL', K.blocks, meta.session)
-    else write_block(K, meta.session, '', all, rest, 'busy') end
-  end
+  if parked == batch then end_block(K, meta.session, all, rest) end
   return ids
 end
 

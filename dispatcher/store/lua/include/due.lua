@@ -18,6 +18,11 @@ local function write_block(K, session, parked, all, rest, why)
   redis.call('HSET', K.blocks, session, table.concat({ parked, string.format('%.0f', all), string.format('%.0f', rest), why }, '|'))
 end
 
+-- end_block: nothing is parked for the session any more; a busy target blocks on.
+local function end_block(K, session, all, rest)
+  if all == 0 and rest == 0 then redis.call('HDEL', K.blocks, session) else write_block(K, session, '', all, rest, 'busy') end
+end
+
 -- first_pages: the first 64 lanes of each intent that has any. Most agents have one: how many there are is asked first.
 local function first_pages(K)
   local pages = {}

@@ -34,19 +34,21 @@ local function due_since(K, agent, seen, batches)
   return since or 0
 end
 
--- take_snapshot: the state of one agent at this moment. `due`: since when something could run; `real`: this moment on the wall.
+-- take_snapshot: the state of one agent at this moment. `due`: since when something could run; `real`: this moment on the wall. And the parked
+-- batches whose record is lost: they are not in it.
 local function take_snapshot(K, A, now, us)
   local state = redis.call('HMGET', K.state, 'seq', 'starts', 'spent', 'depth')
   local seen = { pages = first_pages(K), parked = redis.call('ZRANGE', K.parked, 0, 15, 'WITHSCORES'),
     tick = redis.call('HGET', K.ticks, A.agent) or '' }
-  local lanes, parked = {}, {}
+  local lanes, parked, unrecorded = {}, {}, {}
   for i = 1, #seen.parked, 2 do
-    parked[#parked + 1] = { seen.parked[i], tonumber(seen.parked[i + 1]), read_batch(K, seen.parked[i]) }
+    local batch, meta = seen.parked[i], read_batch(K, seen.parked[i])
+    if meta then parked[#parked + 1] = { batch, tonumber(seen.parked[i + 1]), meta } else unrecorded[#unrecorded + 1] = batch end
   end
   for _, intent in ipairs(INTENTS) do
     if seen.pages[intent] then show_lanes(K, lanes, intent, seen.pages[intent], now) end
   end
   return { now = now, real = math.floor(us / 1000), seq = tonumber(state[1] or 0), starts = state[2] or '', spent = state[3] or '',
     depth = tonumber(state[4] or 0), due = due_since(K, A.agent, seen, parked), tick = seen.tick,
-    hold = redis.call('HGET', K.holds, A.agent) or '', wide = redis.call('HGETALL', K.wide_holds), lanes = lanes, parked = parked }
+    hold = redis.call('HGET', K.holds, A.agent) or '', wide = redis.call('HGETALL', K.wide_holds), lanes = lanes, parked = parked }, unrecorded
 end
