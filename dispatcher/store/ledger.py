@@ -14,6 +14,8 @@ from dispatcher.store.connect import unavailable
 from dispatcher.store.keys import Keys
 from dispatcher.store.letters import Letters
 
+PAGE = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
@@ -164,7 +166,7 @@ class Ledger:
         return sorted(mine, key=lambda f: f["at"])  # stable: what one pool wrote within a ms keeps its order
 
     def agents(self) -> Iterator[AgentStatus]:
-        """Every agent that has work or a lease."""
+        """Every agent that has work or a lease; of each slot and pool in pages of one round trip."""
         for slot, pool in self.pools():
             keys = self._keys.pool(slot, pool)
             with unavailable("list agents"):
@@ -172,8 +174,9 @@ class Ledger:
                 pipe.zrange(keys["due"], 0, -1, withscores=True)
                 pipe.hgetall(keys["leases"])
                 due, leases = pipe.execute()
-            for agent_id, at in due:
-                yield self._agent(agent_id, pool, int(at), leases.get(agent_id))
+            for start in range(0, len(due), PAGE):
+                page = [(agent_id, pool, int(at), leases.get(agent_id)) for agent_id, at in due[start : start + PAGE]]
+                yield from self._statuses(page)
 
     def agent(self, agent_id: str) -> AgentStatus | None:
         """One agent, or None if it never had a wake."""
@@ -183,16 +186,19 @@ class Ledger:
         keys = self._keys.agent(home[0], agent_id)
         with unavailable(f"read agent={agent_id}"):
             due, lease = self._client.zscore(keys["due"], agent_id), self._client.hget(keys["leases"], agent_id)
-        return self._agent(agent_id, home[0], int(due) if due is not None else None, lease)
+        return self._statuses([(agent_id, home[0], int(due) if due is not None else None, lease)])[0]
 
-    def _agent(self, agent_id: str, pool: str, due_at_ms: int | None, lease: str | None) -> AgentStatus:
-        keys = self._keys.agent(pool, agent_id)
+    def _statuses(self, known: Sequence[tuple[str, str, int | None, str | None]]) -> list[AgentStatus]:
+        """What else there is of these agents, each with its pool, due time and lease entry; one round trip."""
         pipe = self._client.pipeline(transaction=False)
-        pipe.zcard(keys["mailbox"])
-        pipe.zrange(keys["parked"], 0, -1)
-        pipe.hgetall(keys["state"])
-        with unavailable(f"read agent={agent_id}"):
-            return status_from(agent_id, pool, due_at_ms, lease, *pipe.execute())
+        for agent_id, pool, _, _ in known:
+            keys = self._keys.agent(pool, agent_id)
+            pipe.zcard(keys["mailbox"])
+            pipe.zrange(keys["parked"], 0, -1)
+            pipe.hgetall(keys["state"])
+        with unavailable(f"read agent={known[0][0] if len(known) == 1 else len(known)}"):
+            found = pipe.execute()
+        return [status_from(*one, *found[3 * i : 3 * i + 3]) for i, one in enumerate(known)]
 
     def dead_letters(self) -> Iterator[DeadLetter]:
         """Every dead letter: the ownerless ones of the inbox, then those of each agent."""

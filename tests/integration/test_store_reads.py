@@ -134,3 +134,20 @@ def test_a_young_server_is_not_taken_for_an_older_one() -> None:
     """The server tells its age in whole seconds."""
     ages = [limits_of(Config(sweep=SweepSettings(young_server_ms=ms))).min_uptime_s for ms in (0, 1, 1_000, 1_500, 10_000)]
     assert ages == [0, 1, 1, 2, 10]
+
+
+def test_all_agents_are_read_in_pages(rig: Rig) -> None:
+    """Not in a round trip for each: the server reads from its connections a few times per slot at most."""
+    pipe = rig.client.pipeline(transaction=False)
+    for agent_id in (names := [f"a{n}" for n in range(2_000)]):
+        key = rig.keys.agent("agents", agent_id)
+        pipe.sadd(key["pools"], "agents")
+        pipe.zadd(key["due"], {agent_id: 7})
+        pipe.zadd(key["mailbox"], {f"event\x1f{agent_id}": 0})
+    pipe.execute()
+    before = rig.client.info("stats")["total_reads_processed"]
+    found = list(rig.ledger.agents())
+    reads = rig.client.info("stats")["total_reads_processed"] - before
+    assert sorted(one.agent_id for one in found) == sorted(names)
+    assert {(one.pending, one.due_at_ms) for one in found} == {(1, 7)}
+    assert reads < 1_000
