@@ -26,6 +26,7 @@ from dispatcher import names
 
 log = logging.getLogger(__name__)
 SHOWN_CHARS = 200
+RECONNECT_S = 5
 MORE = 32  # messages of one turn of a worker's loop, beside the first: signals and remote control wait as long
 # Headers of Celery that nobody of ours sends: a later time is held in memory, a time limit kills children.
 NOT_OURS = frozenset({"eta", "expires", "timelimit", "group", "group_index", "shadow", "stamps", "stamped_headers", "reply_to"})
@@ -145,6 +146,10 @@ class Transport(redis.Transport):
 
 class ForgivingConnection(Connection):
     """To Redis through the transport above; to anything else as usual."""
+
+    def ensure_connection(self, *args: Any, **more: Any) -> Any:
+        """Waits no longer than `RECONNECT_S` between two tries; kombu goes up to 30 s, in which a host that is back takes no work."""
+        return super().ensure_connection(*args, **{"interval_max": RECONNECT_S} | more)
 
     def get_transport_cls(self) -> Any:
         chosen = super().get_transport_cls()

@@ -48,6 +48,10 @@ class LosslessDispatcher(EventDispatcher):
         self._closed = False
         self._thread: threading.Thread | None = None
 
+    def send(self, *args: Any, **fields: Any) -> Any:
+        """Tries once. Celery repeats a worker's own ones without bound, in the loop that has to notice a dead connection or a SIGTERM."""
+        return super().send(*args, **fields | {"retry": False})
+
     def _flush_soon(self) -> None:
         """Called by each event, between a doorbell and its heartbeat: it costs a look at a flag."""
         if self._thread is None or not self._thread.is_alive():

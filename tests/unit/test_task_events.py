@@ -1,7 +1,8 @@
-"""The dispatcher of task events: what a thread of the pool adds while another publishes is sent next, not thrown away."""
+"""The dispatcher of task events: what a thread adds while another publishes is sent next, not thrown away; and none is repeated."""
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from celery import Celery
@@ -36,3 +37,18 @@ def test_an_event_added_while_others_are_published_is_sent_next(server: Server) 
         assert events.sent == ["task.multi task-received", "task.multi task-started"]
         events.flush()
         assert len(events.sent) == 2
+
+
+def test_an_event_is_not_repeated_until_the_server_is_back() -> None:
+    """Celery asks for that, for its worker's own events, in the worker's loop: it would not even end when it is told to."""
+    with Server(tcp=True) as server, Celery("test", broker=kombu_url(server.url), set_as_current=False) as app:
+        app.conf.broker_transport_options = {"socket_timeout": 5, "socket_connect_timeout": 5}
+        with app.connection_for_write() as connection:
+            events = LosslessDispatcher(connection, app=app)
+            events.send("worker-online")
+            server.kill()
+            tried = threading.Thread(target=events.send, args=("worker-heartbeat",), kwargs={"retry": True}, daemon=True)
+            tried.start()
+            tried.join(60)
+            assert not tried.is_alive()
+            server.start()
