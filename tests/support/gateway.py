@@ -251,11 +251,11 @@ def ids(prefix: str, count: int) -> list[str]:
 
 
 def toml_of(tables: dict[str, Any], path: tuple[str, ...] = ()) -> Iterable[str]:
-    """Nested dictionaries as TOML; its strings, numbers and lists are JSON's."""
+    """Nested dictionaries as TOML; its strings, numbers and lists are JSON's. None is left out."""
     if path:
         yield f"[{'.'.join(json.dumps(part) for part in path)}]"
     for name, value in tables.items():
-        if not isinstance(value, dict):
+        if value is not None and not isinstance(value, dict):
             yield f"{json.dumps(name)} = {json.dumps(value)}"
     for name, value in tables.items():
         if isinstance(value, dict):

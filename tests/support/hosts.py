@@ -1,4 +1,4 @@
-"""Several hosts on one machine: network namespaces on a bridge, each with an address and a name of its own, whose links can be cut in silence.
+"""Several hosts on one machine: network namespaces on a bridge, each with an address and a name of its own. Links are cut in silence.
 
 They share the disk, the table of processes and the monotonic clock, so that a test can see what no host could: whether a command of
 another one still lives. Needs root and `ip`; `why_not()` says what is missing.
@@ -89,6 +89,7 @@ class Hosts:
 
     def _remove(self) -> None:
         for host in self._hosts.values():
+            _remove_link(host.port)  # at once, both ends; with its namespace alone it would go some time later
             _remove_namespace(host.namespace)
         _remove_link(self._bridge)
 
