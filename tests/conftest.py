@@ -27,10 +27,13 @@ for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, si
 
 
 def pytest_report_header() -> str:
-    """Says on what tests/acceptance/celery runs."""
+    """Says on what tests/acceptance/celery runs, and whether tests/faults/test_hosts.py can."""
     from tests.support.containers import docker_answers
+    from tests.support.hosts import why_not
 
-    return f"pytest-celery: {'the stock server container' if docker_answers() else 'local processes, no Docker daemon answers'}"
+    celery = "the stock server container" if docker_answers() else "local processes, no Docker daemon answers"
+    hosts = f"skipped: {missing}" if (missing := why_not()) else "network namespaces"
+    return f"pytest-celery: {celery}; several hosts: {hosts}"
 
 
 @pytest.fixture(scope="session", autouse=True)

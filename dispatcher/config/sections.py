@@ -133,7 +133,12 @@ class SweepSettings(Section):
 
     interval_ms: int = Field(100, ge=10, le=500, description="ms between two looks.")
     batch: int = Field(100, ge=1, le=10_000, description="Due agents taken from one slot in one look.")
-    young_server_ms: int = Field(10_000, ge=0, le=600_000, description="ms after the server's start without early reclaim.")
+    young_server_ms: int | None = Field(
+        None,
+        ge=0,
+        le=3_600_000,
+        description="ms after the server's start without early reclaim. None: as long as a lease lasts, at least 30000.",
+    )
 
 
 class BoundsSettings(Section):

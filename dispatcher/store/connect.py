@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import redis
@@ -16,6 +17,11 @@ from dispatcher.core.errors import StoreUnavailable
 
 HEALTH_CHECK_INTERVAL_S = 15
 MAX_CONNECTIONS = 2_048  # every thread that calls at once has one; a worker may have 1 000, and redis-py would refuse the 101st
+# A peer that is cut off is noticed 30 s later at most, and 20 s after the way is free again if it knows this connection no more.
+# Nothing else would tell a presence, which only listens. The rule for early reclaim relies on it. Platforms know some of these names.
+_KEEPALIVE = {"TCP_KEEPALIVE": 15, "TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+KEEPALIVE = {getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)}
+NOTICED_MS = 30_000
 VERIFIED = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}
 CANNOT_SERVE = ("OOM", "MISCONF", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "LOADING", "BUSY", "NOAUTH", "NOPERM")
 
@@ -36,8 +42,10 @@ def connect(url: str, settings: Waits, *, client_name: str | None = None) -> red
     timed out is not repeated. Text that is no UTF-8 comes with U+FFFD in place of the bad bytes, so that one foreign
     entry cannot make a whole batch unreadable.
     """
+    alive: dict[str, Any] = {} if urlsplit(url).scheme == "unix" else {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
     client: redis.Redis = redis.Redis.from_url(
         url,
+        **alive,
         socket_timeout=settings.socket_timeout_ms / 1000,
         socket_connect_timeout=settings.connect_timeout_ms / 1000,
         max_connections=MAX_CONNECTIONS,

@@ -24,6 +24,6 @@ class StoreLimits:
     max_hold_ms: int = 5_000
     idle_ms: int = 6_000
     announce_ms: int = 1_000
-    min_uptime_s: int = 10
+    min_uptime_s: int = 30
     rider_age_ms: int = RIDER_AGE_MS
     outputs_shown: int = 50

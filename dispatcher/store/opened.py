@@ -12,7 +12,7 @@ from dispatcher.store.bindings import Bindings
 from dispatcher.store.cadences import Cadences
 from dispatcher.store.cancels import Cancels
 from dispatcher.store.caps import Caps
-from dispatcher.store.connect import connect
+from dispatcher.store.connect import NOTICED_MS, connect
 from dispatcher.store.gauges import Gauges
 from dispatcher.store.glance import Glancing
 from dispatcher.store.handoffs import Handoffs
@@ -105,6 +105,8 @@ def _store(config: Config, url: str, client: Any, caller_of: CallerOf | None = N
 def limits_of(config: Config) -> StoreLimits:
     """What the steps are given. An entry may be deposited for less time than another router must wait before it takes it over."""
     bounds, lease, routing = config.bounds, config.lease, config.routing
+    # Who was cut off when the server started is not present: it may trust its lease for as long as one lasts, and notices that late.
+    young_ms = max(lease.ttl_ms, NOTICED_MS) if config.sweep.young_server_ms is None else config.sweep.young_server_ms
     return StoreLimits(
         dedupe_ms=bounds.dedupe_ms,
         max_ids=bounds.max_ids,
@@ -116,7 +118,7 @@ def limits_of(config: Config) -> StoreLimits:
         keep_fates_ms=bounds.ledger_ms,
         claim_ms=lease.claim_ms,
         ttl_ms=lease.ttl_ms,
-        min_uptime_s=-(-config.sweep.young_server_ms // 1000),  # the server tells whole seconds: rather one more than one less
+        min_uptime_s=-(-young_ms // 1000),  # the server tells whole seconds: rather one more than one less
         idle_ms=routing.claim_idle_ms,
         max_hold_ms=routing.claim_idle_ms * 4 // 5,
         outputs_shown=bounds.request_events,

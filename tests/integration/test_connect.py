@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -14,10 +16,11 @@ from kombu.connection import Connection
 from dispatcher.config import RedisSettings
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.embedded import EmbeddedServer
-from dispatcher.store.connect import connect, kombu_url, unavailable
+from dispatcher.store.connect import NOTICED_MS, connect, kombu_url, unavailable
 from tests.support.gates import wait_until
 from tests.support.server import Server
 
+KEPT = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
 QUICK = RedisSettings(socket_timeout_ms=150, connect_timeout_ms=150)
 
 
@@ -54,6 +57,19 @@ def test_a_restart_between_two_calls_goes_unnoticed(own_server: Server) -> None:
     own_server.restart()
     with unavailable("read key"):
         assert client.get("k") == "v"
+    client.close()
+
+
+def test_a_connection_that_only_listens_asks_whether_the_server_is_still_there(own_server: Server) -> None:
+    """The kernel asks for it; over a Unix socket there is no way that could be cut."""
+    client = connect(own_server.url, RedisSettings())
+    connection: Any = client.connection_pool.get_connection()
+    asked = connection._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert bool(asked) == own_server.url.startswith("redis:")
+    if asked:
+        idle, every, times = (connection._sock.getsockopt(socket.IPPROTO_TCP, option) for option in KEPT)
+        assert (idle + every * times) * 1000 == NOTICED_MS
+    client.connection_pool.release(connection)
     client.close()
 
 

@@ -24,6 +24,7 @@ from dispatcher.store.opened import Store, open_store
 from dispatcher.submit import completion_of, submission_of
 from tests.support.beats import Beat, read_beats
 from tests.support.gates import wait_until
+from tests.support.hosts import Host, in_host
 from tests.support.producer import Producer
 from tests.support.recorder import GATES, PLANS, lives
 from tests.support.requests import read
@@ -41,11 +42,11 @@ Table = dict[str, Any]
 class Worker:
     """One process of ours, in a process group of its own; what it says goes to a file."""
 
-    def __init__(self, words: Sequence[str], log: Path, cwd: Path, env: dict[str, str]) -> None:
-        self.log = log
+    def __init__(self, words: Sequence[str], log: Path, cwd: Path, env: dict[str, str], host: Host | None = None) -> None:
+        self.log, self.host = log, host
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "workers", *words],
+                in_host(host, [sys.executable, "-P", "-m", "workers", *words]),
                 cwd=cwd,
                 env=env,
                 stdin=subprocess.DEVNULL,
@@ -129,10 +130,10 @@ class Gateway:
 
     # Processes
 
-    def start(self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> Worker:
-        """`python -m workers <words>`, from a folder that is not the repository. Not yet ready."""
+    def start(self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None, host: Host | None = None) -> Worker:
+        """`python -m workers <words>`, from a folder that is not the repository, on that host. Not yet ready."""
         log = self.folder / f"{len(self.workers)}-{'-'.join(words).replace('/', '_')}.log"
-        worker = Worker(words, log, cwd or self.folder, self.process_env() | (env or {}))
+        worker = Worker(words, log, cwd or self.folder, self.process_env() | (env or {}), host)
         self.workers.append(worker)
         return worker
 
@@ -250,11 +251,11 @@ def ids(prefix: str, count: int) -> list[str]:
 
 
 def toml_of(tables: dict[str, Any], path: tuple[str, ...] = ()) -> Iterable[str]:
-    """Nested dictionaries as TOML; its strings, numbers and lists are JSON's."""
+    """Nested dictionaries as TOML; its strings, numbers and lists are JSON's. None is left out."""
     if path:
         yield f"[{'.'.join(json.dumps(part) for part in path)}]"
     for name, value in tables.items():
-        if not isinstance(value, dict):
+        if value is not None and not isinstance(value, dict):
             yield f"{json.dumps(name)} = {json.dumps(value)}"
     for name, value in tables.items():
         if isinstance(value, dict):

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tests.support.hosts import Host, in_host
 from tests.support.sources import ROOT
 
 Answer = dict[str, Any]
@@ -20,9 +21,9 @@ Answer = dict[str, Any]
 class Producer:
     """The handle. Its words are answered in order."""
 
-    def __init__(self, env: dict[str, str]) -> None:
+    def __init__(self, env: dict[str, str], host: Host | None = None) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tests.support.producer"],
+            in_host(host, [sys.executable, "-P", "-m", "tests.support.producer"]),
             env=os.environ | env | {"PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
+from secrets import token_urlsafe
 from shutil import rmtree
 from types import TracebackType
 
@@ -15,18 +16,26 @@ import redis
 
 from dispatcher.embedded import server_binary
 from tests.support.gates import wait_until
+from tests.support.hosts import Host, in_host
+
+AT_PORT = 6379
 
 
 class Server:
     """A valkey-server in a short folder of its own, with AOF; on a Unix socket, or with `tcp=True` on a loopback port that it keeps.
 
-    `appendfsync always` by default, so that a test that kills it knows what it held.
+    `appendfsync always` by default, so that a test that kills it knows what it held. With `at` it runs on that host, behind a password.
     """
 
-    def __init__(self, *, tcp: bool = False, appendfsync: str = "always") -> None:
+    def __init__(self, *, tcp: bool = False, appendfsync: str = "always", at: Host | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="wk-"))
         self.port = free_port() if tcp else 0
         self.url = f"redis://127.0.0.1:{self.port}/0" if tcp else f"unix://{self.folder}/s.sock?db=0"
+        self._at, self._access = at, {"bind": "127.0.0.1"}
+        if at is not None:
+            self.port, password = AT_PORT, token_urlsafe()
+            self._access = {"bind": at.address, "requirepass": password}
+            self.url = f"redis://:{password}@{at.address}:{self.port}/0"
         self.env: dict[str, str] = {}  # what its next start finds in its environment, beside ours
         self.words: list[str] = []  # what its next start is told, beside ours
         self._appendfsync = appendfsync
@@ -54,17 +63,19 @@ class Server:
             return
         options = {
             "port": str(self.port),
-            "bind": "127.0.0.1",
             "unixsocket": str(self.folder / "s.sock"),
             "dir": str(self.folder),
             "logfile": str(self.folder / "log"),
             "appendonly": "yes",
             "appendfsync": self._appendfsync,
             "save": "",
-        }
+        } | self._access
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         self._process = subprocess.Popen(
-            [str(server_binary()), *words, *self.words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=os.environ | self.env
+            in_host(self._at, [str(server_binary()), *words, *self.words]),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env=os.environ | self.env,
         )
         wait_until(self._answers, 60, f"the test server in {self.folder} answers")
 
