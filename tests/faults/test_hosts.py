@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from dispatcher.broker import RECONNECT_S
 from dispatcher.config import Config
 from dispatcher.core.models import Lease
 from tests.support.beats import assert_each_once, assert_one_at_a_time
@@ -180,6 +182,27 @@ def test_a_worker_that_is_cut_off(fleet: Fleet, producers: list[Producer], resta
     assert fleet.records("a0").count("ran") == 2
     record_property("back_s", back_s)
     print(f"taken over {again_ms - lost_ms} ms after the holder gave up; settled again {back_s} s after the link was back")
+
+
+def test_idle_workers_that_are_cut_off_for_long(fleet: Fleet, producers: list[Producer], record_property: Record) -> None:
+    """One can be ended meanwhile. The other, whose listening connection is found dead too, works when the link is back, and alone."""
+    _, staying, leaving = [fleet.on(name) for name in ("router-1", "worker-1", "worker-2")]
+    fleet.ready()
+    for worker in (staying, leaving):
+        worker.hears(" ready.")
+        assert worker.host
+        worker.host.cut()
+    staying.hears("Trying again in 5.00 seconds")
+    leaving.signal(signal.SIGTERM)
+    assert leaving.ends() == 0
+    report(producers[0], ["a0.1"])
+    assert staying.host
+    staying.host.heal()
+    healed = time.monotonic()
+    assert_sound(fleet, ["a0.1"])
+    record_property("back_s", round(time.monotonic() - healed, 1))
+    assert staying.alive
+    assert max(map(float, re.findall(r"Trying again in (\d+\.\d+) seconds", staying.said()))) == RECONNECT_S
 
 
 def said_ms(worker: Worker, message: str) -> float:
