@@ -23,6 +23,7 @@ from kombu.utils.json import loads
 from redis.exceptions import NoPermissionError, ResponseError
 
 from dispatcher import names
+from dispatcher.store.primary import PrimaryConnection
 
 log = logging.getLogger(__name__)
 SHOWN_CHARS = 200
@@ -144,8 +145,24 @@ class Transport(redis.Transport):
                 channel.qos.ack(tag)
 
 
+class SentinelChannel(Channel, redis.SentinelChannel):
+    """The same, to the primary that sentinels name, and to no replica."""
+
+    connection_class = PrimaryConnection
+    connection_class_ssl = None
+
+
+class SentinelTransport(Transport, redis.SentinelTransport):
+    """The same, to the primary that sentinels name."""
+
+    Channel = SentinelChannel
+
+
+OURS = {redis.Transport: Transport, redis.SentinelTransport: SentinelTransport}
+
+
 class ForgivingConnection(Connection):
-    """To Redis through the transport above; to anything else as usual."""
+    """To Redis through the transports above; to anything else as usual."""
 
     def ensure_connection(self, *args: Any, **more: Any) -> Any:
         """Waits no longer than `RECONNECT_S` between two tries; kombu goes up to 30 s, in which a host that is back takes no work."""
@@ -153,7 +170,7 @@ class ForgivingConnection(Connection):
 
     def get_transport_cls(self) -> Any:
         chosen = super().get_transport_cls()
-        return Transport if chosen is redis.Transport else chosen
+        return OURS.get(chosen, chosen)
 
 
 class ForgivingAMQP(AMQP):

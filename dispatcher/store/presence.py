@@ -9,6 +9,7 @@ import redis
 
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.store.opened import Store
+from dispatcher.store.primary import NoPrimary, current
 
 _GONE = {errno.ECONNREFUSED, errno.ENOENT}
 
@@ -46,16 +47,20 @@ class PresenceLine:
     def listen(self, timeout_s: float) -> bool:
         """Returns after `timeout_s` while the connection stands, or earlier, True, when somebody sent word. Raises PresenceLost if broken.
 
-        A server that stands still breaks nothing: it cannot reclaim either, and the connection is there when it goes on.
+        A server that stands still breaks nothing: it cannot reclaim either, and the connection is there when it goes on. Sentinels are
+        asked after each quiet `timeout_s` whether another server is primary: then this one counts as broken, and as down.
         """
         try:
             if self._connection.can_read(timeout=timeout_s):
                 return _is_word(self._connection.read_response(timeout=timeout_s))
+            if not current(self._store.client, self._connection):
+                raise NoPrimary("another server is primary now", nobody=True)
         except redis.TimeoutError:
             return False
         except (redis.RedisError, OSError) as error:
             self.close()
-            raise PresenceLost(f"presence {self._channel}: {error}; trying again", server_down=False) from error
+            down = isinstance(error, NoPrimary)
+            raise PresenceLost(f"presence {self._channel}: {error}; trying again", server_down=down) from error
         return False
 
     def close(self) -> None:
@@ -70,7 +75,9 @@ def _is_word(read: Any) -> bool:
 
 
 def _is_down(error: BaseException) -> bool:
-    """Whether the cause is that no server listens: refused, no socket file, or still loading its data."""
+    """Whether the cause is that no server listens: refused, no socket file, still loading its data, or no primary any more."""
+    if isinstance(error, NoPrimary):
+        return error.nobody
     if isinstance(error, redis.BusyLoadingError):
         return True
     cause: BaseException | None = error

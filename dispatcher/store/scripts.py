@@ -131,12 +131,12 @@ class Call(NamedTuple):
 class PostedCalls:
     """Calls whose replies are on their way."""
 
-    def __init__(self, calls: list[Call], posted: Posted) -> None:
-        self._calls, self._posted = calls, posted
+    def __init__(self, caller: Caller, calls: list[Call], posted: Posted) -> None:
+        self._caller, self._calls, self._posted = caller, calls, posted
 
     def replies(self) -> list[Reply]:
-        """As `Caller.call_all`, but for a script that the server does not know: NoScriptError. To be called once."""
-        raw = self._posted.replies()
+        """As `Caller.call_all`. To be called once."""
+        raw = self._caller.refilled(self._calls, self._posted.replies())
         for r in raw:
             if isinstance(r, Exception):
                 raise r
@@ -160,13 +160,7 @@ class Caller:
         `apart`: calls for many agents. One that is refused for a fault of its own data is answered FAILED with the error's text, and costs
         the others nothing; an error that concerns the whole server is raised all the same.
         """
-        raw = self._round([(scripts()[c.script], c) for c in calls])
-        if any(isinstance(r, NoScriptError) for r in raw):
-            for name in {c.script for c in calls}:
-                self.client.script_load(scripts()[name].source)
-            again = [i for i, r in enumerate(raw) if isinstance(r, NoScriptError)]
-            for i, r in zip(again, self._round([(scripts()[calls[i].script], calls[i]) for i in again]), strict=True):
-                raw[i] = r
+        raw = self.refilled(calls, self._round([(scripts()[c.script], c) for c in calls]))
         for r in raw:
             if isinstance(r, Exception) and not (apart and isinstance(r, ResponseError) and not cannot_serve(r)):
                 raise r
@@ -175,9 +169,19 @@ class Caller:
             for c, r in zip(calls, raw, strict=True)
         ]
 
+    def refilled(self, calls: list[Call], raw: list[Any]) -> list[Any]:
+        """The replies, with a second call where the server did not know the script: its cache was flushed, or it was promoted just now."""
+        again = [i for i, r in enumerate(raw) if isinstance(r, NoScriptError)]
+        if again:
+            for name in {c.script for c in calls}:
+                self.client.script_load(scripts()[name].source)
+            for i, r in zip(again, self._round([(scripts()[calls[i].script], calls[i]) for i in again]), strict=True):
+                raw[i] = r
+        return raw
+
     def post_all(self, calls: list[Call]) -> PostedCalls:
         """Sends the calls and returns at once. Raises what the connection raises; then it is unknown what took effect."""
-        return PostedCalls(calls, self.wire.post([scripts()[c.script].packed(c.keys, c.args) for c in calls]))
+        return PostedCalls(self, calls, self.wire.post([scripts()[c.script].packed(c.keys, c.args) for c in calls]))
 
     def _round(self, calls: list[tuple[Script, Call]]) -> list[Any]:
         return self.wire.exchange([script.packed(call.keys, call.args) for script, call in calls])

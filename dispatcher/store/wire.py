@@ -12,6 +12,10 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from dispatcher.store.primary import current
+
+LONELY = "NOREPLICAS"  # of a primary with min-replicas-to-write
+
 
 def bulk(words: Sequence[bytes]) -> bytes:
     """Words of a command, without its head."""
@@ -49,8 +53,11 @@ class Wire:
         while self._idle:
             with suppress(IndexError):
                 connection = self._idle.pop()
-                if connection.pid == os.getpid():  # a forked child must not speak on its parent's
+                if connection.pid != os.getpid():  # a forked child must not speak on its parent's
+                    continue
+                if current(self._client, connection):
                     return connection
+                connection.disconnect()
         pool = self._client.connection_pool
         return pool.connection_class(**pool.connection_kwargs)
 
@@ -93,10 +100,13 @@ class Posted:
 def _exchange(connection: Any, commands: Sequence[bytes]) -> list[Any]:
     try:
         connection.send_packed_command([b"".join(commands)])
-        return [_reply(connection) for _ in commands]
+        replies = [_reply(connection) for _ in commands]
     except BaseException:
         connection.disconnect()  # what is still on its way would be taken for the answer to the next call
         raise
+    if any(isinstance(reply, ResponseError) and str(reply).startswith(LONELY) for reply in replies):
+        connection.disconnect()  # its replicas may have got another primary: the next call looks where that is
+    return replies
 
 
 def _reply(connection: Any) -> Any:

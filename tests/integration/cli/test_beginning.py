@@ -15,7 +15,7 @@ import pytest
 
 from dispatcher.config import Config
 from dispatcher.config.agents import AgentPolicy
-from dispatcher.config.origins import masked_url
+from dispatcher.config.server_url import ServerUrl
 from dispatcher.config.starter import starter_toml
 from tests.support.exec_process import WAKE, environment
 from tests.support.requests import request
@@ -29,6 +29,8 @@ UNSET = {
     ("redis", "url"),
     ("redis", "password"),
     ("redis", "password_file"),
+    ("redis", "sentinel_password"),
+    ("redis", "sentinel_password_file"),
     ("redis", "ca_file"),
     ("routing", "default_agent"),
     ("routing", "bindings"),
@@ -166,10 +168,11 @@ def test_show_says_who_decided(wake: WakeCli, monkeypatch: pytest.MonkeyPatch) -
         ("redis://host:1/0", "redis://host:1/0"),
         ("redis://me:p%40ss@host/0", "redis://me:***@host/0"),
         ("unix:///s.sock?db=0&password=x", "unix:///s.sock?db=0&password=***"),
+        ("sentinel://me:p@a:1,b/0?master=m&sentinel_password=x", "sentinel://me:***@a:1,b/0?master=m&sentinel_password=***"),
     ],
 )
 def test_no_password_is_shown(url: str, shown: str) -> None:
-    assert masked_url(url) == shown
+    assert ServerUrl.parse(url).masked() == shown
 
 
 def test_the_example_needs_nothing_but_python(empty: WakeCli) -> None:
