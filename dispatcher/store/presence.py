@@ -9,7 +9,7 @@ import redis
 
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.store.opened import Store
-from dispatcher.store.primary import NoPrimary, current
+from dispatcher.store.primary import Address, NoPrimary, current, primary_of
 
 _GONE = {errno.ECONNREFUSED, errno.ENOENT}
 
@@ -28,9 +28,10 @@ class PresenceLine:
     def __init__(self, store: Store, holder: str) -> None:
         self._store, self._channel = store, store.keys.presence_channel + holder
         self._connection: Any = None  # redis-py's connection classes have no common public type
+        self._primary: Address | None = None
 
-    def connect(self) -> None:
-        """Returns once the server counts this process as present. Raises PresenceLost."""
+    def connect(self) -> bool:
+        """Returns once the server counts this process as present; True if another server is primary than before. Raises PresenceLost."""
         self.close()
         pool = self._store.client.connection_pool
         # Not made by the pool: it counts what it makes for ever, and refuses after the hundredth try to reach a server that is away.
@@ -43,6 +44,8 @@ class PresenceLine:
             connection.disconnect()
             raise PresenceLost(f"presence {self._channel}: {error}; trying again", server_down=_is_down(error)) from error
         self._connection = connection
+        self._primary, before = primary_of(connection), self._primary
+        return before not in (None, self._primary)
 
     def listen(self, timeout_s: float) -> bool:
         """Returns after `timeout_s` while the connection stands, or earlier, True, when somebody sent word. Raises PresenceLost if broken.

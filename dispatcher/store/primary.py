@@ -19,6 +19,7 @@ SENTINELS_KNOWN = 8
 LOOK_S = 1.0
 NO_LOOK_S = 30.0  # no sentinel answered, each in its time: what is known has to do for a while
 ASK = "SENTINEL GET-MASTER-ADDR-BY-NAME"
+NO_PRIMARY_NOW = ("NOREPLICAS", "UNBLOCKED")  # by min-replicas-to-write; a BRPOP that waited when the server was demoted
 Address = tuple[str, int]
 
 
@@ -95,13 +96,30 @@ class PrimaryConnection(SentinelManagedConnection):
         if texts[texts.index("role") + 1] != "master":
             raise NoPrimary(f"{self.host}:{self.port} is a replica, though a sentinel names it", nobody=True)
 
-    def connect_to(self, address: Address) -> None:
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        """Also a refusal that tells of a primary without its replicas: they may have got another one, so the next call looks for that."""
         try:
-            super().connect_to(address)
+            return super().read_response(*args, **options)
+        except redis.ResponseError as error:
+            if not str(error).startswith(NO_PRIMARY_NOW):
+                raise
+            self.disconnect()
+            raise NoPrimary(f"{self.host}:{self.port}: {error}", nobody=True) from error
+
+    def connect(self) -> None:
+        self.retry.call_with_retry(self.connect_check_health, lambda _error: None)
+
+    def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = False) -> None:  # noqa: ARG002  # redis-py's
+        """Commands call it, too, on a connection that was closed; in redis-py that would lead to where it led before."""
+        if self._sock:
+            return
+        self.host, self.port = self.connection_pool.get_master_address()
+        try:
+            super().connect_check_health(check_health, retry_socket_connect=False)
         except (redis.AuthenticationError, NoPrimary, redis.BusyLoadingError):
             raise
         except redis.ConnectionError as error:
-            raise NoPrimary(f"the primary at {address[0]}:{address[1]}: {error}", nobody="refused" in str(error)) from error
+            raise NoPrimary(f"the primary at {self.host}:{self.port}: {error}", nobody="refused" in str(error)) from error
 
 
 class PrimaryPool(SentinelConnectionPool):
@@ -132,10 +150,19 @@ def current(client: Any, connection: Any) -> bool:
     return sentinels is None or sentinels.look(client.connection_pool.service_name) in (None, (connection.host, connection.port))
 
 
+def primary_of(connection: Any) -> Address | None:
+    """Whom sentinels named when this connection was made; None without sentinels."""
+    return (connection.host, connection.port) if isinstance(connection, PrimaryConnection) else None
+
+
 def known_for_s(client: Any) -> float:
-    """For how long this process knows no other primary than the present one; without sentinels for ever."""
+    """For how long this process knows no other primary than the one that is named now; without sentinels for ever. Asks them."""
     sentinels = _sentinels(client)
-    return float("inf") if sentinels is None else max(0.0, time.monotonic() - sentinels.since)
+    if sentinels is None:
+        return float("inf")
+    with suppress(NoPrimary):
+        sentinels.discover_master(client.connection_pool.service_name)
+    return max(0.0, time.monotonic() - sentinels.since)
 
 
 def _sentinels(client: Any) -> Sentinels | None:

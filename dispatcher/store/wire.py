@@ -14,8 +14,6 @@ from redis.exceptions import ResponseError
 
 from dispatcher.store.primary import current
 
-LONELY = "NOREPLICAS"  # of a primary with min-replicas-to-write
-
 
 def bulk(words: Sequence[bytes]) -> bytes:
     """Words of a command, without its head."""
@@ -100,13 +98,10 @@ class Posted:
 def _exchange(connection: Any, commands: Sequence[bytes]) -> list[Any]:
     try:
         connection.send_packed_command([b"".join(commands)])
-        replies = [_reply(connection) for _ in commands]
+        return [_reply(connection) for _ in commands]
     except BaseException:
         connection.disconnect()  # what is still on its way would be taken for the answer to the next call
         raise
-    if any(isinstance(reply, ResponseError) and str(reply).startswith(LONELY) for reply in replies):
-        connection.disconnect()  # its replicas may have got another primary: the next call looks where that is
-    return replies
 
 
 def _reply(connection: Any) -> Any:
