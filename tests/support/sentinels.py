@@ -17,25 +17,25 @@ from tests.support.gates import wait_until
 from tests.support.server import Server, free_port
 
 NAME = "wake"
-QUORUM = 2
 DOWN_MS = 3_000  # with less, sentinels of a loaded machine find a primary down that is not
 PATIENCE_S = 120.0
 
 
 class Sentinel:
-    """One sentinel, in a folder of its own."""
+    """One sentinel, in a folder of its own. `password`: what it asks for."""
 
-    def __init__(self, primary: Server) -> None:
-        self.folder, self.port = Path(tempfile.mkdtemp(prefix="wk-")), free_port()
+    def __init__(self, primary: Server, quorum: int, password: str = "") -> None:
+        self.folder, self.port, self._password = Path(tempfile.mkdtemp(prefix="wk-")), free_port(), password
         lines = [
             f"port {self.port}",
             "bind 127.0.0.1",
             f"dir {self.folder}",
             f"logfile {self.folder}/log",
-            f"sentinel monitor {NAME} 127.0.0.1 {primary.port} {QUORUM}",
+            f"sentinel monitor {NAME} 127.0.0.1 {primary.port} {quorum}",
             f"sentinel down-after-milliseconds {NAME} {DOWN_MS}",
             f"sentinel failover-timeout {NAME} 5000",
         ]
+        lines += [f"requirepass {password}"] if password else []
         conf = self.folder / "sentinel.conf"
         conf.write_text("\n".join(lines) + "\n")
         words = [str(server_binary()), str(conf), "--sentinel"]
@@ -43,7 +43,7 @@ class Sentinel:
 
     def asked(self, *words: str) -> Any:
         """What it answers, None if it does not or is not able to."""
-        return _answer(redis.Redis(port=self.port, decode_responses=True, protocol=2), "SENTINEL", *words)
+        return _answer(redis.Redis(port=self.port, password=self._password or None, decode_responses=True, protocol=2), "SENTINEL", *words)
 
     def close(self) -> None:
         if self._process.poll() is None:
@@ -53,11 +53,12 @@ class Sentinel:
 
 
 class Watched:
-    """`url` leads to whoever is primary. `servers`: the first primary, then its replicas."""
+    """`url` leads to whoever is primary. `servers`: the first primary, then its replicas. One sentinel alone is up at once."""
 
-    def __init__(self, replicas: int = 1) -> None:
+    def __init__(self, replicas: int = 1, sentinels: int = 3, password: str = "") -> None:
         self.servers = [Server(tcp=True) for _ in range(replicas + 1)]
         self.sentinels: list[Sentinel] = []
+        self._count, self._password = sentinels, password
 
     def __enter__(self) -> Watched:
         self.start()
@@ -88,7 +89,7 @@ class Watched:
         for server in others:
             order(server, "REPLICAOF", "127.0.0.1", str(first.port))
         wait_until(lambda: self.followers(first) == len(others), PATIENCE_S, "the replicas follow")
-        self.sentinels = [Sentinel(first) for _ in range(3)]
+        self.sentinels = [Sentinel(first, self._count // 2 + 1, self._password) for _ in range(self._count)]
         wait_until(lambda: all(map(self._knows_all, self.sentinels)), PATIENCE_S, "the sentinels know each other and the replicas")
 
     def followers(self, primary: Server) -> int:
@@ -109,6 +110,12 @@ class Watched:
         wait_until(lambda: self.sentinels[0].asked("FAILOVER", NAME, *how) is not None, PATIENCE_S, "the failover begins")
         wait_until(lambda: self._named() not in (None, before.port), PATIENCE_S, "another primary is named")
 
+    def point_at(self, server: Server) -> None:
+        """The sentinels name this one from now on, whatever it is."""
+        for sentinel in self.sentinels:
+            assert sentinel.asked("REMOVE", NAME)
+            assert sentinel.asked("MONITOR", NAME, "127.0.0.1", str(server.port), "1")
+
     def follows(self, server: Server) -> bool:
         """Whether this one is a replica and in step with its primary."""
         said = order(server, "INFO", "replication") or {}
@@ -128,8 +135,8 @@ class Watched:
 
     def _knows_all(self, sentinel: Sentinel) -> bool:
         words = sentinel.asked("MASTER", NAME) or []
-        said = dict(zip(words[::2], words[1::2], strict=True))
-        return (int(said.get("num-slaves", 0)), int(said.get("num-other-sentinels", 0))) == (len(self.servers) - 1, 2)
+        said: dict[str, str] = dict(zip(words[::2], words[1::2], strict=True))
+        return (int(said.get("num-slaves", 0)), int(said.get("num-other-sentinels", 0))) == (len(self.servers) - 1, self._count - 1)
 
 
 def order(server: Server, *words: str) -> Any:
