@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.core.errors import StoreUnavailable
 from tests.support.beats import assert_each_once, assert_one_at_a_time
 from tests.support.gates import wait_until
 from tests.support.gateway import PATIENCE_S, Gateway
@@ -89,7 +88,7 @@ def long_heartbeat(gateway: Gateway) -> None:
 def all_settled_once(gateway: Gateway, accepted: list[str]) -> None:
     """Nothing is lost, doubled or run by a foreign agent, the long heartbeat was the only one of its agent, no process was started anew."""
     gateway.open("long-enough")
-    wait_until(lambda: at_rest(gateway, len(accepted) + 1), PATIENCE_S, "everything is settled")
+    gateway.quiet(settled=len(accepted) + 1)
     beats = gateway.beats()
     assert_one_at_a_time(beats)
     assert_each_once(beats, [*accepted, "long-1"])
@@ -98,14 +97,6 @@ def all_settled_once(gateway: Gateway, accepted: list[str]) -> None:
     for beat in beats:
         assert beat.agent_id == LONG or {AGENTS[int(name.removeprefix("t-")) % len(AGENTS)] for name in beat.ids} == {beat.agent_id}
     assert all(worker.alive for worker in gateway.workers)
-
-
-def at_rest(gateway: Gateway, settled: int) -> bool:
-    try:
-        books = gateway.store.ledger.balance()
-    except StoreUnavailable:
-        return False
-    return books.settled == settled and not (books.unrouted or books.pending or books.running or books.balance)
 
 
 def test_a_primary_that_is_killed_and_comes_back_demoted(watched: Watched, gateway: Gateway) -> None:

@@ -15,6 +15,7 @@ from dispatcher.store.connect import kombu_options, kombu_url
 from dispatcher.store.opened import Store, open_store
 from dispatcher.store.presence import PresenceLine, PresenceLost
 from dispatcher.store.sweeping import Absent, Sweeping
+from dispatcher.store.watching import unready
 from tests.support.gates import wait_until
 from tests.support.sentinels import Watched
 from tests.support.server import Server
@@ -158,3 +159,21 @@ def test_nobody_reclaims_early_on_a_primary_that_is_new_to_him(watched: Watched,
     plain.close()
     with pytest.raises(redis.ConnectionError):
         store.client.connection_pool.sentinel_manager.discover_master("unknown")
+
+
+def test_the_doctor_says_what_a_failover_lacks(watched: Watched, other: Server, store: Store) -> None:
+    """A replica, to begin with; then the sentinel."""
+    (where, what), *more = unready(store)
+    assert (where, what, more) == ("primary", "no replica follows it: nobody could take its place", [])
+    with other.client() as client:
+        client.replicaof("127.0.0.1", str(watched.primary.port))
+        wait_until(lambda: watched.followers(watched.primary) == 1, PATIENCE_S, "the other one follows")
+    assert list(unready(store)) == []
+    port = watched.sentinels[0].port
+    assert watched.sentinels[0].asked("SET", "wake", "quorum", "2")
+    ((where, what),) = unready(store)
+    assert where == f"sentinel 127.0.0.1:{port}"
+    assert what.startswith("could not replace the primary: NOQUORUM")
+    watched.sentinels[0].close()
+    ((where, what),) = unready(store)
+    assert what.startswith("cannot be reached")
