@@ -7,7 +7,7 @@ a wrong index cannot be written. A call with other names, or an answer outside t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from hashlib import sha1
 from importlib.resources import files
@@ -18,7 +18,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from dispatcher.core.errors import ScriptContractError
 from dispatcher.store.connect import cannot_serve
 from dispatcher.store.keys import AGENT_NAMES, DERIVE, POOL_NAMES, AgentKeys
-from dispatcher.store.wire import Posted, Wire, bulk
+from dispatcher.store.wire import Posted, Wire, bulk, packed
 
 _MOVE = (*POOL_NAMES, *AGENT_NAMES)
 _GROUPS = {"@derive": DERIVE, "@from": tuple(f"from_{name}" for name in _MOVE), "@to": tuple(f"to_{name}" for name in _MOVE)}
@@ -173,9 +173,8 @@ class Caller:
         """The replies, with a second call where the server did not know the script: its cache was flushed, or it was promoted just now."""
         again = [i for i, r in enumerate(raw) if isinstance(r, NoScriptError)]
         if again:
-            for name in {c.script for c in calls}:
-                self.client.script_load(scripts()[name].source)
-            for i, r in zip(again, self._round([(scripts()[calls[i].script], calls[i]) for i in again]), strict=True):
+            load = [scripts()[name] for name in {calls[i].script for i in again}]
+            for i, r in zip(again, self._round([(scripts()[calls[i].script], calls[i]) for i in again], load), strict=True):
                 raw[i] = r
         return raw
 
@@ -183,5 +182,7 @@ class Caller:
         """Sends the calls and returns at once. Raises what the connection raises; then it is unknown what took effect."""
         return PostedCalls(self, calls, self.wire.post([scripts()[c.script].packed(c.keys, c.args) for c in calls]))
 
-    def _round(self, calls: list[tuple[Script, Call]]) -> list[Any]:
-        return self.wire.exchange([script.packed(call.keys, call.args) for script, call in calls])
+    def _round(self, calls: list[tuple[Script, Call]], load: Sequence[Script] = ()) -> list[Any]:
+        """`load`: scripts to give the server before. Over the same connection: after a failover another one may lead to another server."""
+        commands = [packed("SCRIPT", "LOAD", script.source) for script in load]
+        return self.wire.exchange(commands + [script.packed(call.keys, call.args) for script, call in calls])[len(load) :]
