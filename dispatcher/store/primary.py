@@ -14,6 +14,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
 
 from dispatcher.config.server_url import ServerUrl
+from dispatcher.core.errors import StoreUnavailable
 
 SENTINELS_KNOWN = 8
 LOOK_S = 1.0
@@ -23,10 +24,11 @@ NO_PRIMARY_NOW = ("NOREPLICAS", "UNBLOCKED")  # by min-replicas-to-write; a BRPO
 Address = tuple[str, int]
 
 
-class NoPrimary(redis.ConnectionError):
+class NoPrimary(StoreUnavailable, redis.ConnectionError):
     """Nobody is reached that serves as primary: no sentinel names one, or who was named refuses, or is a replica.
 
-    `nobody`: nobody at all serves there, as far as this process can see; False if it did not answer in time, and others may reach it.
+    Also one of redis-py's, so that it and kombu repeat what they repeat on a broken connection. `nobody`: nobody at all serves there, as
+    far as this process can see; False if it did not answer in time, and others may reach it.
     """
 
     def __init__(self, message: str, *, nobody: bool) -> None:

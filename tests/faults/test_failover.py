@@ -15,6 +15,7 @@ from tests.support.producer import Producer
 from tests.support.sentinels import Watched
 
 AGENTS = [f"a{n}" for n in range(4)]
+REPEATED = 100
 LONG = "long"  # an agent whose heartbeat lasts through it all
 
 pytestmark = pytest.mark.slow
@@ -46,7 +47,7 @@ class Traffic:
 
     def __init__(self, gateway: Gateway) -> None:
         self.accepted: list[str] = []
-        self.refused = 0
+        self._failovers: list[int] = []  # how many were accepted before each
         self._producer = Producer(gateway.env)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -54,17 +55,17 @@ class Traffic:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            count = len(self.accepted)
-            self._report(f"t-{count:05d}", AGENTS[count % len(AGENTS)])
+            self.accepted.append(self._report(len(self.accepted)))
 
-    def _report(self, completion_id: str, agent_id: str) -> None:
-        while True:
-            answer = self._producer.delay(completion_id=completion_id, session_key=f"agent:{agent_id}:main", exit_code=1)
-            if "error" not in answer:
-                self.accepted.append(completion_id)
-                return
-            self.refused += 1
+    def _report(self, number: int) -> str:
+        completion_id, session = f"t-{number:05d}", f"agent:{AGENTS[number % len(AGENTS)]}:main"
+        while "error" in self._producer.delay(completion_id=completion_id, session_key=session, exit_code=1):
             self._stop.wait(0.05)
+        return completion_id
+
+    def fails_over(self) -> None:
+        """The primary is about to die: what it answers last may be lost with it."""
+        self._failovers.append(len(self.accepted))
 
     def flows(self, more: int = 40) -> None:
         """Returns when that many more were accepted."""
@@ -72,8 +73,13 @@ class Traffic:
         wait_until(lambda: len(self.accepted) >= wanted, PATIENCE_S, f"{more} more completions are accepted")
 
     def end(self) -> list[str]:
+        """Everything that was accepted. What was reported around a failover is reported again, as its page says."""
         self._stop.set()
         self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive()
+        for count in self._failovers:
+            for number in range(max(0, count - REPEATED), min(len(self.accepted), count + REPEATED)):
+                self._report(number)
         self._producer.close()
         return self.accepted
 
@@ -104,6 +110,7 @@ def test_a_primary_that_is_killed_and_comes_back_demoted(watched: Watched, gatew
     traffic = Traffic(gateway)
     long_heartbeat(gateway)
     traffic.flows()
+    traffic.fails_over()
     first = watched.kill()
     traffic.flows()
     renewals = gateway.renewals(LONG)
@@ -111,6 +118,7 @@ def test_a_primary_that_is_killed_and_comes_back_demoted(watched: Watched, gatew
     first.start()
     wait_until(lambda: watched.follows(first), PATIENCE_S, "the old primary follows the new one")
     traffic.flows()
+    traffic.fails_over()
     watched.kill()
     assert watched.primary is first
     traffic.flows()
