@@ -33,6 +33,10 @@ class RedisSettings(Section):
     slots: int = Field(64, ge=1, le=1_024, description="State slots of the store. Fixed when it is created.")
     socket_timeout_ms: int = Field(5_000, ge=50, le=60_000, description="ms to wait for an answer of the server.")
     connect_timeout_ms: int = Field(2_000, ge=50, le=60_000, description="ms to wait for a connection.")
+    wait_replicas: int = Field(
+        0, ge=0, le=10, description="Replicas that must have a completion before its receipt, and the begin and end of a heartbeat."
+    )
+    wait_replicas_ms: int = Field(1_000, ge=10, le=30_000, description="ms to wait for them; then the step counts as without an answer.")
 
     @model_validator(mode="after")
     def _one_password(self) -> RedisSettings:
@@ -46,6 +50,14 @@ class RedisSettings(Section):
                 raise ValueError("sentinel_password is for sentinels: the url must begin with sentinel://")
             if "sentinel_password" in url.options:
                 raise ValueError("has more than one sentinel_password: take the one in the url out of it")
+        return self
+
+    @model_validator(mode="after")
+    def _replicas_fit(self) -> RedisSettings:
+        if self.wait_replicas and self.url is None:
+            raise ValueError("wait_replicas is for a server that has some: set url; the embedded one has none")
+        if self.wait_replicas and self.wait_replicas_ms >= self.socket_timeout_ms:
+            raise ValueError(f"wait_replicas_ms must be less than socket_timeout_ms = {self.socket_timeout_ms}")
         return self
 
 
