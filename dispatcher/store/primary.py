@@ -22,6 +22,7 @@ NO_LOOK_S = 30.0  # no sentinel answered, each in its time: what is known has to
 ASK = "SENTINEL GET-MASTER-ADDR-BY-NAME"
 NO_PRIMARY_NOW = ("NOREPLICAS", "UNBLOCKED")  # by min-replicas-to-write; a BRPOP that waited when the server was demoted
 Address = tuple[str, int]
+_named: dict[str, Address] = {}
 
 
 class NoPrimary(StoreUnavailable, redis.ConnectionError):
@@ -72,7 +73,8 @@ class Sentinels(Sentinel):
                 continue
             if answer:
                 self.sentinels = [sentinel, *(other for other in self.sentinels if other is not sentinel)]
-                return self._told((str(answer[0]), int(answer[1])))
+                _named[service_name] = address = str(answer[0]), int(answer[1])
+                return self._told(address)
             errors.append("one does not know it")
         raise NoPrimary(f"no sentinel names the primary of {service_name} ({'; '.join(errors)})", nobody=False)
 
@@ -150,6 +152,11 @@ def current(client: Any, connection: Any) -> bool:
     """Whether the connection leads to the primary, as sentinels said a second ago at most; always without sentinels."""
     sentinels = _sentinels(client)
     return sentinels is None or sentinels.look(client.connection_pool.service_name) in (None, (connection.host, connection.port))
+
+
+def left_behind(service_name: str, connection: Any) -> bool:
+    """Whether this process was told, by whomever it asked last, of another primary than this connection leads to. Asks nobody."""
+    return _named.get(service_name, (connection.host, connection.port)) != (connection.host, connection.port)
 
 
 def primary_of(connection: Any) -> Address | None:
