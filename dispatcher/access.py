@@ -18,6 +18,7 @@ from dispatcher.store.scripts import scripts
 
 CONNECTION = ("ping", "hello", "select", "client|setinfo", "client|setname", "multi", "exec", "discard", "unwatch", "time")
 SCRIPTS = ("script|load", "script|exists")
+CONFIRMED = ("wait",)  # for replicas, before a promise is made: [redis] wait_replicas
 READS = (
     *("exists", "type", "get", "hget", "hmget", "hgetall", "hkeys", "hvals", "hlen", "hexists", "hscan", "llen", "lindex"),
     *("smembers", "scard", "sismember", "xlen", "xrange", "xrevrange", "xpending", "xinfo|groups"),
@@ -95,7 +96,7 @@ class Roles:
 
     def producer(self) -> User:
         """Hands in completions, and learns nothing of them afterwards."""
-        return self._user("producer", (), self._submitting())
+        return self._user("producer", CONFIRMED, self._submitting())
 
     def ingress(self) -> User:
         """A producer that may also ask what became of a completion: `wake web`, and who calls `.get()`."""
@@ -106,7 +107,7 @@ class Roles:
             Grant(("hget", "zscore"), (f"%R~{self._slot('homes')}", *fates)),
             Grant(("hgetall",), (f"%R~{self._inbox('bindings')}",)),
         )
-        return self._user("ingress", (), grants)
+        return self._user("ingress", CONFIRMED, grants)
 
     def router(self) -> User:
         """Owns the inbox, deposits into every mailbox, rings everywhere; runs nothing."""
@@ -122,7 +123,7 @@ class Roles:
             *self._consuming(inbox_queue(self._prefix), "inbox", "router"),
             *self._channels("router.inbox"),
         )
-        return self._user("router", (*KEYLESS, *LEAVING), grants)
+        return self._user("router", (*KEYLESS, *LEAVING, *CONFIRMED), grants)
 
     def worker(self, *pools: str) -> User:
         """Runs the agents of these pools, and reads or writes nothing of another's."""
@@ -142,7 +143,7 @@ class Roles:
             grants += self._publishing(f"{self._prefix}.{pool}.[0-9][0-9]", f"{self._prefix}.{pool}.*")
             grants += self._consuming(f"{self._prefix}.{pool}.[0-9][0-9]", pool, pool)
         grants += self._channels(*(f"{kind}.{pool}" for pool in pools for kind in ("worker", "child")))
-        return self._user(f"worker-{'-'.join(pools)}", (*KEYLESS, *LEAVING), tuple(grants))
+        return self._user(f"worker-{'-'.join(pools)}", (*KEYLESS, *LEAVING, *CONFIRMED), tuple(grants))
 
     def operator(self) -> User:
         """Everything that `wake` commands do with the store: binds, holds, revives, drops, mends. No administration of the server."""
@@ -156,7 +157,7 @@ class Roles:
             *self._publishing(f"{self._prefix}.*.[0-9][0-9]", f"{self._prefix}.*"),
             *self._publishing(inbox_queue(self._prefix), inbox_queue(self._prefix)),
         )
-        return self._user("operator", (*KEYLESS, "scan"), grants)
+        return self._user("operator", (*KEYLESS, *CONFIRMED, "scan"), grants)
 
     def monitor(self) -> User:
         """Reads, and writes nothing: `wake status`, `explain`, `trace`, `dead list`, `audit`, `health`."""

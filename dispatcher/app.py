@@ -13,7 +13,7 @@ from kombu.entity import Queue
 from dispatcher import names
 from dispatcher.config import Config, load
 from dispatcher.embedded import expected_url, server_url
-from dispatcher.store.connect import kombu_url
+from dispatcher.store.connect import kombu_options, kombu_url
 from dispatcher.store.opened import Store, open_store
 
 _adopted: list[Config] = []
@@ -113,6 +113,7 @@ def base_settings(config: Config, url: str, pool: str) -> dict[str, Any]:
             "socket_connect_timeout": config.redis.connect_timeout_ms / 1000,
             "health_check_interval": 15,
             "max_retries": 1,
+            **kombu_options(url, config.redis),
         },
         "task_serializer": "json",
         "result_serializer": "json",

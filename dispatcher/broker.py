@@ -23,6 +23,7 @@ from kombu.utils.json import loads
 from redis.exceptions import NoPermissionError, ResponseError
 
 from dispatcher import names
+from dispatcher.store.primary import LOOK_S, PrimaryConnection, left_behind
 
 log = logging.getLogger(__name__)
 SHOWN_CHARS = 200
@@ -144,8 +145,40 @@ class Transport(redis.Transport):
                 channel.qos.ack(tag)
 
 
+class SentinelChannel(Channel, redis.SentinelChannel):
+    """The same, to the primary that sentinels name, and to no replica."""
+
+    connection_class = PrimaryConnection
+    connection_class_ssl = None
+
+
+class SentinelTransport(Transport, redis.SentinelTransport):
+    """The same, to the primary that sentinels name."""
+
+    Channel = SentinelChannel
+    _looking: Any = None
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        super().register_with_event_loop(connection, loop)
+        if self._looking is not None:
+            self._looking.cancel()
+        self._looking = loop.call_repeatedly(LOOK_S, self.leave_former_primary, connection.client.transport_options["master_name"])
+
+    def leave_former_primary(self, name: str) -> None:
+        """Who waits at a primary that vanished hears nothing, and kombu asks after 15 s or more. Once closed, it connects anew at once."""
+        cycle: Any = self.cycle  # typed as the poller of another transport
+        for _, client, _ in list(cycle._chan_to_sock):
+            waits = client.connection
+            if waits is not None and waits.is_connected and left_behind(name, waits):
+                log.warning("the broker is another server now: leaving %s:%s", waits.host, waits.port)
+                waits.disconnect()
+
+
+OURS = {redis.Transport: Transport, redis.SentinelTransport: SentinelTransport}
+
+
 class ForgivingConnection(Connection):
-    """To Redis through the transport above; to anything else as usual."""
+    """To Redis through the transports above; to anything else as usual."""
 
     def ensure_connection(self, *args: Any, **more: Any) -> Any:
         """Waits no longer than `RECONNECT_S` between two tries; kombu goes up to 30 s, in which a host that is back takes no work."""
@@ -153,7 +186,7 @@ class ForgivingConnection(Connection):
 
     def get_transport_cls(self) -> Any:
         chosen = super().get_transport_cls()
-        return Transport if chosen is redis.Transport else chosen
+        return OURS.get(chosen, chosen)
 
 
 class ForgivingAMQP(AMQP):

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
+from dispatcher.config.server_url import ServerUrl
 from dispatcher.core.exec_text import clean
 
 MESSAGE_CHARS = 2_000
@@ -18,7 +18,7 @@ ID_CHARS = 200
 SHORTEST_SECRET = 6  # a shorter password would be found in ordinary words
 HIDDEN = "***"
 _LOGIN = re.compile(r"\b([a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s/@]+@", re.IGNORECASE)
-_QUERY = re.compile(r"([?&]password=)[^&\s#]+", re.IGNORECASE)
+_QUERY = re.compile(r"([?&](?:sentinel_)?password=)[^&\s#]+", re.IGNORECASE)
 _BARE = re.compile(r"[\w.:/@+-]+")
 
 
@@ -67,12 +67,10 @@ def hidden(text: str, secrets: Iterable[str]) -> str:
 
 
 def secrets_of(url: str | None) -> set[str]:
-    """The password of a server's URL, as it is written and as it is."""
+    """The passwords of a server's URL, as they are written and as they are."""
     if not url:
         return set()
-    parts = urlsplit(url)
-    found = {parts.password or "", *(word.partition("=")[2] for word in parts.query.split("&") if word.startswith("password="))}
-    return {form for word in found if word for form in (word, unquote(word))}
+    return ServerUrl.parse(url).secrets()
 
 
 def _message(record: logging.LogRecord) -> str:

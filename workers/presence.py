@@ -65,8 +65,10 @@ class Presence:
         lost_at = time.monotonic()
         while not self._stop.is_set():
             try:
-                self._line.connect()
+                moved = self._line.connect()
                 self._ready.set()
+                if moved and self.on_lost is not None:
+                    self.on_lost(lost_at, True)  # nobody reclaims early on a primary that is new to him
                 if self.on_back is not None:
                     self.on_back()
                 while not self._stop.is_set():

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from dispatcher.app import current_config, forget_current
 from dispatcher.config import Config
+from dispatcher.config.server_url import ServerUrl
 from dispatcher.core.errors import EmbeddedServerError, WakeError
 from dispatcher.embedded import EmbeddedServer, server_url
 from dispatcher.store.opened import open_store
@@ -146,7 +147,7 @@ class Supervisor:
         served = {holder.split(".")[1] for holder in present}
         if "router" not in roles or not set(self._config.pool_names()) <= served:
             return False
-        log.info("ready: router, workers of %s; server %s", ", ".join(self._config.pool_names()), url.partition("@")[2] or url)
+        log.info("ready: router, workers of %s; server %s", ", ".join(self._config.pool_names()), ServerUrl.parse(url).shown())
         return True
 
     def _drain(self) -> None:

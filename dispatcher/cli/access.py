@@ -50,9 +50,10 @@ def acl(
       wake acl --setuser --passwords secrets | valkey-cli
     """
     from dispatcher.access import Roles, hashed
+    from dispatcher.config.server_url import ServerUrl
 
     loaded = configuration(config)
-    roles = Roles(loaded, _database(loaded.redis.url))
+    roles = Roles(loaded, ServerUrl.parse(loaded.redis.url).database if loaded.redis.url else 0)
     for name in pool or ():
         if name not in loaded.pool_names():
             raise ConfigError([f"acl: no pool {name[:80]!r}; there are {', '.join(loaded.pool_names())}"])
@@ -83,14 +84,6 @@ def variable_of(user: str, prefix: str) -> str:
 def _quoted(rules: str, setuser: bool) -> str:
     """For `valkey-cli` a selector is one word; in a file its brackets hold it together."""
     return rules.replace("(", '"(').replace(")", ')"') if setuser else rules
-
-
-def _database(url: str | None) -> int:
-    from urllib.parse import parse_qs, urlsplit
-
-    parts = urlsplit(url or "")
-    found = parse_qs(parts.query).get("db", ["" if parts.scheme == "unix" else parts.path.strip("/")])[-1]
-    return int(found or 0)
 
 
 def _password(path: Path) -> str:

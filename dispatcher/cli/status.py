@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import unquote, urlsplit
 
 import typer
 
@@ -61,6 +60,8 @@ def status(
 
 
 def _everything(reached: Reach) -> Shown:
+    from dispatcher.config.server_url import ServerUrl
+
     ledger = reached.store.ledger
     now_ms = ledger.now_ms()
     routers, workers = _holders(ledger.presences())
@@ -73,7 +74,7 @@ def _everything(reached: Reach) -> Shown:
     return {
         "ready": not missing,
         "missing": missing,
-        "server": place(reached.store.url),
+        "server": ServerUrl.parse(reached.store.url).shown(),
         "routers": routers,
         "workers": workers,
         "inbox": ledger.inbox_depth(),
@@ -187,12 +188,3 @@ def _cells(agent: Shown, now_ms: int) -> tuple[object, ...]:
     oldest = None if agent["oldest_age_s"] is None else age(agent["oldest_age_s"])
     until = ahead(agent["until_ms"], now_ms)
     return agent["agent_id"], agent["pool"], state, until, agent["pending"], agent["parked"], oldest
-
-
-def place(url: str) -> str:
-    """The server without its password."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return f"unix:{unquote(parts.path)}"
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{host}:{parts.port or 6379}{parts.path}"

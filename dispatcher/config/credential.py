@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from dispatcher.core.errors import ConfigError
 
@@ -42,22 +41,3 @@ def _content(file: str) -> str:
         raise ConfigError([f"the secret's file {file} cannot be read ({error.strerror}); correct its path or its rights"]) from None
     except UnicodeDecodeError:
         raise ConfigError([f"the secret's file {file} is not text; write the secret there as it is used"]) from None
-
-
-def has_password(url: str) -> bool:
-    """Whether a server's URL holds a password, in its login or as an option."""
-    parts = urlsplit(url)
-    return bool(parts.password) or "password" in parse_qs(parts.query)
-
-
-def url_with(url: str, password: str | None, ca_file: str | None) -> str:
-    """The server's URL with what was said beside it. For connections alone: it is a secret then."""
-    parts = urlsplit(url)
-    if password is not None:
-        login, at, host = parts.netloc.rpartition("@")
-        user = (login if at else "").partition(":")[0] or quote(parse_qs(parts.query).get("username", [""])[-1], safe="")
-        parts = parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}")
-    if ca_file is not None:
-        parts = parts._replace(query="&".join(filter(None, (parts.query, urlencode({"ssl_ca_certs": ca_file})))))
-    # Not geturl(): it would drop the empty host of a socket's URL.
-    return f"{parts.scheme}://{parts.netloc}{parts.path}" + (f"?{parts.query}" if parts.query else "")

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, Field, PrivateAttr
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 
 from dispatcher.config.agents import AgentPolicy
-from dispatcher.config.credential import Credential, url_with
+from dispatcher.config.credential import Credential
 from dispatcher.config.section import Section
 from dispatcher.config.sections import (
     BoundsSettings,
@@ -26,6 +26,7 @@ from dispatcher.config.sections import (
     TokenSettings,
 )
 from dispatcher.config.selectors import AgentSelector, PoolName, is_pattern, matching
+from dispatcher.config.server_url import ServerUrl
 from dispatcher.core.rules import Rules
 from dispatcher.core.session_key import fold_agent_id, valid_agent_id
 
@@ -92,18 +93,23 @@ class Config(Section):
         return self._base_dir / Path(self.redis.data_dir).expanduser()
 
     def redis_url(self) -> str | None:
-        """The configured server, with its password; None means the embedded one, which `dispatcher.embedded.server_url` finds.
+        """The configured server, with its passwords; None means the embedded one, which `dispatcher.embedded.server_url` finds.
 
-        Raises ConfigError when the file of the password cannot be read.
+        Raises ConfigError when the file of a password cannot be read.
         """
         said = self.redis
         if said.url is None:
             return None
-        password = said.password.get_secret_value() if said.password is not None else None
-        if password is None and said.password_file is not None:
-            password = Credential(file=str(self._base_dir / Path(said.password_file).expanduser())).lines()[0]
         ca_file = str(self._base_dir / Path(said.ca_file).expanduser()) if said.ca_file is not None else None
-        return url_with(said.url, password, ca_file)
+        password = self._secret(said.password, said.password_file)
+        sentinel_password = self._secret(said.sentinel_password, said.sentinel_password_file)
+        return str(ServerUrl.parse(said.url).completed(password, ca_file, sentinel_password))
+
+    def _secret(self, plain: SecretStr | None, file: str | None) -> str | None:
+        """The value wins over the file. Raises ConfigError."""
+        if plain is not None:
+            return plain.get_secret_value()
+        return Credential(file=str(self._base_dir / Path(file).expanduser())).lines()[0] if file is not None else None
 
     def secret_variables(self) -> frozenset[str]:
         """Variables of the worker's environment that hold secrets of runners."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr
 
@@ -14,9 +13,9 @@ from dispatcher.config.environment import overrides, variable_of
 from dispatcher.config.model import NAMED_TABLES, Config
 from dispatcher.config.problems import dotted
 from dispatcher.config.selectors import is_pattern, matching
+from dispatcher.config.server_url import MASK, ServerUrl
 from dispatcher.core.session_key import fold_agent_id
 
-MASK = "***"
 Origin = Literal["default", "file", "environment"]
 
 
@@ -54,18 +53,6 @@ def agent_settings(config: Config, agent_id: str, env: Mapping[str, str]) -> lis
     return [_decided(config, policy, key, layers, given) for key in AgentPolicy.model_fields] + [_pool(config, agent_id)]
 
 
-def masked_url(url: str) -> str:
-    """The URL without its password, wherever it stands."""
-    base, mark, query = url.partition("?")
-    password = urlsplit(url).password
-    if password is not None:
-        scheme, _, rest = base.partition("://")
-        user, _, host = rest.rpartition("@")
-        base = f"{scheme}://{user.partition(':')[0]}:{MASK}@{host}"
-    pairs = [pair.partition("=") for pair in query.split("&")]
-    return base + mark + "&".join(f"{name}={MASK}" if "password" in name.lower() else name + is_ + value for name, is_, value in pairs)
-
-
 def _decided(config: Config, policy: AgentPolicy, key: str, layers: list[str], given: Mapping[str, Any]) -> Setting:
     value = _shown(key, getattr(policy, key))
     for selector in reversed(layers):
@@ -95,7 +82,7 @@ def _setting(section: BaseModel, path: tuple[str, ...], key: str, given: Mapping
 
 def _shown(key: str, value: Any) -> Any:
     if key == "url" and value is not None:
-        return masked_url(value)
+        return ServerUrl.parse(value).masked()
     if isinstance(value, SecretStr):
         return MASK
     if not isinstance(value, BaseModel):

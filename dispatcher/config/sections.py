@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
-from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from dispatcher.config.credential import has_password
 from dispatcher.config.section import DAY_MS, Section
 from dispatcher.config.selectors import AgentSelector, BindingKey, OneAgent
-
-URL_FORMS = "redis://host:port/db, rediss://… or unix:///path?db=0"
+from dispatcher.config.server_url import FORMS, ServerUrl
 
 
 def _server_url(url: str) -> str:
     """Never repeats a part of the URL: it may hold a password."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("redis", "rediss", "unix"):
-        raise ValueError(f"must have the form {URL_FORMS}")
-    if parts.scheme == "unix" and not parts.path.strip("/"):
-        raise ValueError(f"names no socket; must have the form {URL_FORMS}")
-    try:
-        port_fits = parts.port != 0
-    except ValueError:
-        port_fits = False
-    if not port_fits:
-        raise ValueError("has no usable port; in a password, / ? # @ and : must be percent-encoded")
-    said = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    database = said.get("db", "" if parts.scheme == "unix" else parts.path.strip("/"))
-    if database and not (database.isascii() and database.isdecimal()):
-        raise ValueError(f"must end with the number of a database, as in {URL_FORMS}")
+    said = ServerUrl.parse(url).options
     if said.get("ssl_cert_reqs", "required") != "required" or said.get("ssl_check_hostname", "true").lower() not in ("true", "1", "yes"):
         raise ValueError("would trust any server; name its certificate authority in [redis] ca_file instead")
     return url
@@ -39,24 +22,42 @@ def _server_url(url: str) -> str:
 class RedisSettings(Section):
     """[redis]: the server, and what a new store is created with (prefix and slots never change for a store)."""
 
-    url: Annotated[str, AfterValidator(_server_url)] | None = Field(
-        None, repr=False, description=f"{URL_FORMS}. Unset: the embedded server."
-    )
+    url: Annotated[str, AfterValidator(_server_url)] | None = Field(None, repr=False, description=f"{FORMS}. Unset: the embedded server.")
     password: SecretStr | None = Field(None, description="Password of the URL's user; better in password_file or WAKE_REDIS_PASSWORD.")
     password_file: str | None = Field(None, min_length=1, description="File with it, relative to this file's folder; `password` wins.")
     ca_file: str | None = Field(None, min_length=1, description="PEM file of the authority of a rediss:// server. Default: the system's.")
+    sentinel_password: SecretStr | None = Field(None, description="Password of the sentinels themselves; better in sentinel_password_file.")
+    sentinel_password_file: str | None = Field(None, min_length=1, description="File with it, as password_file.")
     prefix: str = Field("wake", pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="First word of every key and queue.")
     data_dir: str = Field(".wake", min_length=1, description="Folder of the embedded server and the spool, relative to the file's folder.")
     slots: int = Field(64, ge=1, le=1_024, description="State slots of the store. Fixed when it is created.")
     socket_timeout_ms: int = Field(5_000, ge=50, le=60_000, description="ms to wait for an answer of the server.")
     connect_timeout_ms: int = Field(2_000, ge=50, le=60_000, description="ms to wait for a connection.")
+    wait_replicas: int = Field(
+        0, ge=0, le=10, description="Replicas that must have a completion before its receipt, and the begin and end of a heartbeat."
+    )
+    wait_replicas_ms: int = Field(1_000, ge=10, le=30_000, description="ms to wait for them; then the step counts as without an answer.")
 
     @model_validator(mode="after")
     def _one_password(self) -> RedisSettings:
-        if has_password(self.url or "") and (self.password is not None or self.password_file is not None):
+        url = ServerUrl.parse(self.url) if self.url else None
+        if url and url.password and (self.password is not None or self.password_file is not None):
             raise ValueError("has more than one password: take the one in the url out of it")
-        if self.ca_file is not None and not (self.url or "").startswith("rediss://"):
+        if self.ca_file is not None and (url is None or url.scheme != "rediss"):
             raise ValueError("ca_file is for a server with TLS: the url must begin with rediss://")
+        if self.sentinel_password is not None or self.sentinel_password_file is not None:
+            if url is None or not url.by_sentinels:
+                raise ValueError("sentinel_password is for sentinels: the url must begin with sentinel://")
+            if "sentinel_password" in url.options:
+                raise ValueError("has more than one sentinel_password: take the one in the url out of it")
+        return self
+
+    @model_validator(mode="after")
+    def _replicas_fit(self) -> RedisSettings:
+        if self.wait_replicas and self.url is None:
+            raise ValueError("wait_replicas is for a server that has some: set url; the embedded one has none")
+        if self.wait_replicas and self.wait_replicas_ms >= self.socket_timeout_ms:
+            raise ValueError(f"wait_replicas_ms must be less than socket_timeout_ms = {self.socket_timeout_ms}")
         return self
 
 

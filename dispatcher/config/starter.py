@@ -35,6 +35,8 @@ def starter_toml(agents: Sequence[str], runner: Sequence[str], *, redis_url: str
         ("redis", "url"): "rediss://wake-router@127.0.0.1:6379/0",
         ("redis", "password"): "better in a file",
         ("redis", "password_file"): "secrets/wake-router",
+        ("redis", "sentinel_password"): "better in a file",
+        ("redis", "sentinel_password_file"): "secrets/sentinel",
         ("redis", "ca_file"): "ca.pem",
         ("defaults", "active_hours"): {"start": "08:00", "end": "22:00", "timezone": "Europe/Berlin"},
         ("defaults", "precheck"): {"type": "command", "command": ["./precheck.sh"]},

@@ -6,14 +6,16 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import redis
 from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
+from dispatcher.config.server_url import SENTINEL, ServerUrl
 from dispatcher.core.errors import StoreUnavailable
+from dispatcher.store.primary import NoPrimary, PrimaryConnection, PrimaryPool, sentinel_login, sentinels_of
 
 HEALTH_CHECK_INTERVAL_S = 15
 MAX_CONNECTIONS = 2_048  # every thread that calls at once has one; a worker may have 1 000, and redis-py would refuse the 101st
@@ -42,21 +44,29 @@ def connect(url: str, settings: Waits, *, client_name: str | None = None) -> red
     timed out is not repeated. Text that is no UTF-8 comes with U+FFFD in place of the bad bytes, so that one foreign
     entry cannot make a whole batch unreadable.
     """
-    alive: dict[str, Any] = {} if urlsplit(url).scheme == "unix" else {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
-    client: redis.Redis = redis.Redis.from_url(
-        url,
-        **alive,
-        socket_timeout=settings.socket_timeout_ms / 1000,
-        socket_connect_timeout=settings.connect_timeout_ms / 1000,
-        max_connections=MAX_CONNECTIONS,
-        health_check_interval=HEALTH_CHECK_INTERVAL_S,
-        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
-        decode_responses=True,
-        encoding_errors="replace",
-        protocol=2,
-        client_name=client_name,
+    options: dict[str, Any] = {
+        "socket_timeout": settings.socket_timeout_ms / 1000,
+        "socket_connect_timeout": settings.connect_timeout_ms / 1000,
+        "max_connections": MAX_CONNECTIONS,
+        "health_check_interval": HEALTH_CHECK_INTERVAL_S,
+        "retry": Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+        "decode_responses": True,
+        "encoding_errors": "replace",
+        "protocol": 2,
+        "client_name": client_name,
+    }
+    place = ServerUrl.parse(url)
+    if place.scheme != "unix":
+        options |= {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
+    if not place.by_sentinels:
+        plain: redis.Redis = redis.Redis.from_url(url, **options)
+        return plain
+    login = {"username": place.user or None, "password": place.password or None, "db": place.database}
+    sentinels: Any = sentinels_of(place, settings.connect_timeout_ms / 1000)
+    found: redis.Redis = sentinels.master_for(
+        place.master, connection_pool_class=PrimaryPool, connection_class=PrimaryConnection, **options, **login
     )
-    return client
+    return found
 
 
 @contextmanager
@@ -72,6 +82,8 @@ def unavailable(operation: str) -> Iterator[None]:
         raise StoreUnavailable(f"{operation}: the server refused the login ({error}); check user and password in [redis] url") from error
     except redis.TimeoutError as error:
         raise StoreUnavailable(f"{operation}: no answer ({error}); whether it took effect is unknown; it may be tried again") from error
+    except NoPrimary as error:
+        raise StoreUnavailable(f"{operation}: {error}; after a failover it goes on by itself, see docs/failover.md") from error
     except (redis.ConnectionError, OSError) as error:
         raise StoreUnavailable(f"{operation}: {error}; start the server (`wake up`), or check [redis] url and WAKE_REDIS_URL") from error
     except redis.ResponseError as error:
@@ -81,22 +93,29 @@ def unavailable(operation: str) -> Iterator[None]:
 
 
 def kombu_url(url: str) -> str:
-    """The same server in the form that kombu understands: Unix sockets as `redis+socket://`, the database as path or `virtual_host`.
+    """The same server in the form that kombu understands: Unix sockets as `redis+socket://`, the database as path or `virtual_host`, each
+    sentinel as a URL of its own; what those watch goes into `kombu_options`.
 
     Options that only redis-py knows are left out. `rediss://` verifies the server's certificate and name, whatever the URL says.
     """
-    parts = urlsplit(url)
-    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    database = query.get("db") or ("" if parts.scheme == "unix" else parts.path.strip("/")) or "0"
-    if parts.scheme == "unix":
-        user = parts.username or quote(query.get("username", ""), safe="")
-        password = parts.password or quote(query.get("password", ""), safe="")
-        login = f"{user}:{password}@" if user or password else ""
-        return f"redis+socket://{login}{parts.path}?{urlencode({'virtual_host': database})}"
-    options = {name: value for name, value in query.items() if name.startswith("ssl_")}
-    if parts.scheme == "rediss":
+    place = ServerUrl.parse(url)
+    if place.scheme == "unix":
+        return f"redis+socket://{place.encoded_login}{place.path}?{urlencode({'virtual_host': place.database})}"
+    if place.by_sentinels:
+        hosts = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in place.hosts)
+        return ";".join(f"{SENTINEL}://{place.encoded_login}{host}/{place.database}" for host in hosts)
+    options = {name: value for name, value in place.options.items() if name.startswith("ssl_")}
+    if place.scheme == "rediss":
         options |= VERIFIED
-    return f"{parts.scheme}://{parts.netloc}/{database}" + (f"?{urlencode(options)}" if options else "")
+    return f"{place.scheme}://{place.encoded_login}{place.place}/{place.database}" + (f"?{urlencode(options)}" if options else "")
+
+
+def kombu_options(url: str, settings: Waits) -> dict[str, Any]:
+    """The transport options that belong to `kombu_url`; of anything but sentinels none. No repr of them shows a password."""
+    place = ServerUrl.parse(url)
+    if not place.by_sentinels:
+        return {}
+    return {"master_name": place.master, "sentinel_kwargs": sentinel_login(place, settings.connect_timeout_ms / 1000)}
 
 
 def cannot_serve(error: redis.ResponseError) -> bool:

@@ -48,7 +48,9 @@ class DirectCaller(Caller):
         then(replies[: len(ahead)])
         return replies[len(ahead) :]
 
-    def _round(self, calls: list[tuple[Script, Call]]) -> list[Any]:
+    def _round(self, calls: list[tuple[Script, Call]], load: Sequence[Script] = ()) -> list[Any]:
+        for script in load:
+            self.client.script_load(script.source)
         self.called.update(script.name for script, _ in calls)
         self._connection.send_packed_command([b"".join([*(script.packed(call.keys, call.args) for script, call in calls), self._peek])])
         replies = [self._read() for _ in calls]

@@ -18,6 +18,7 @@ from dispatcher.store.inbox import GROUP
 from dispatcher.store.keys import AGENT_NAMES
 from dispatcher.store.opened import Store
 from dispatcher.store.scripts import Argument
+from dispatcher.store.watching import unready
 
 INDEXES = ("due", "look", "bell", "leases", "deads", "trims")
 FINAL = ("settled", "suppressed", "dropped")
@@ -25,7 +26,8 @@ FINAL = ("settled", "suppressed", "dropped")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One contradiction. `where` is `agent ID in POOL`, `inbox` or `counters`; `mended` tells whether it was put right."""
+    """One contradiction. `where` is `agent ID in POOL`, `inbox`, `counters`, `sentinel HOST:PORT` or `primary`; `mended` tells whether it
+    was put right."""
 
     where: str
     what: str
@@ -41,6 +43,7 @@ class Doctor:
 
     def findings(self, agreed: Callable[[Callable[[], Balance]], Balance]) -> Iterator[Finding]:
         """Everything; `agreed` makes one balance of several readings. Raises StoreUnavailable."""
+        yield from (Finding(where, what, mended=False) for where, what in unready(self._store))
         yield from self._inbox()
         for pool, agent_id in sorted(self._agents()):
             yield from self._agent(pool, agent_id)

@@ -25,7 +25,7 @@ from dispatcher.store.limits import StoreLimits
 from dispatcher.store.mailbox import Mailbox
 from dispatcher.store.observed import Observed
 from dispatcher.store.reloads import Reloads
-from dispatcher.store.scripts import Caller
+from dispatcher.store.scripts import Caller, Replicas
 
 CallerOf = Callable[[Any, Keys], Caller]
 
@@ -76,7 +76,7 @@ def open_store(config: Config, url: str, *, client_name: str | None = None, call
 
 def _store(config: Config, url: str, client: Any, caller_of: CallerOf | None = None) -> Store:
     keys, limits = Keys(config.redis.prefix, config.redis.slots), limits_of(config)
-    caller = caller_of(client, keys) if caller_of else Caller(client)
+    caller = caller_of(client, keys) if caller_of else Caller(client, Replicas(config.redis.wait_replicas, config.redis.wait_replicas_ms))
     ledger = Ledger(client, keys)
     return Store(
         url,

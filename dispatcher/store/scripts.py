@@ -7,24 +7,27 @@ a wrong index cannot be written. A call with other names, or an answer outside t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import TimeoutError as NoAnswer
 
 from dispatcher.core.errors import ScriptContractError
 from dispatcher.store.connect import cannot_serve
 from dispatcher.store.keys import AGENT_NAMES, DERIVE, POOL_NAMES, AgentKeys
-from dispatcher.store.wire import Posted, Wire, bulk
+from dispatcher.store.wire import Posted, Wire, bulk, packed
 
 _MOVE = (*POOL_NAMES, *AGENT_NAMES)
 _GROUPS = {"@derive": DERIVE, "@from": tuple(f"from_{name}" for name in _MOVE), "@to": tuple(f"to_{name}" for name in _MOVE)}
 Argument = str | int | float
 GAP = "\0"  # stands in no key: names are checked where they come in
 HEADS = 1_024  # packed keys that are remembered for each step; about 1 KB each
+# A receipt, the start of a heartbeat, its end: what somebody outside relies on. All else may be lost with them, and is done again.
+PROMISES = frozenset({"submit", "begin", "resume", "settle", "park", "bury", "dissolve"})
 FAILED = "FAILED"  # no step says it: the status of a call that the server refused for a fault of its own data
 
 
@@ -120,6 +123,16 @@ def scripts() -> dict[str, Script]:
     return {p.name[:-4]: Script(p.name[:-4], p.read_text("utf-8"), include) for p in folder.iterdir() if p.name.endswith(".lua")}
 
 
+class Replicas(NamedTuple):
+    """How many must have what a promise is made of, and how long the promise waits for them."""
+
+    wanted: int = 0
+    within_ms: int = 1_000
+
+
+NONE = Replicas()
+
+
 class Call(NamedTuple):
     """One call that is to be made: a step with its keys and arguments."""
 
@@ -131,12 +144,13 @@ class Call(NamedTuple):
 class PostedCalls:
     """Calls whose replies are on their way."""
 
-    def __init__(self, calls: list[Call], posted: Posted) -> None:
-        self._calls, self._posted = calls, posted
+    def __init__(self, caller: Caller, calls: list[Call], posted: Posted) -> None:
+        self._caller, self._calls, self._posted = caller, calls, posted
 
     def replies(self) -> list[Reply]:
-        """As `Caller.call_all`, but for a script that the server does not know: NoScriptError. To be called once."""
+        """As `Caller.call_all`. To be called once."""
         raw = self._posted.replies()
+        raw = self._caller.refilled(self._calls, self._caller.confirmed(raw) if len(raw) > len(self._calls) else raw)
         for r in raw:
             if isinstance(r, Exception):
                 raise r
@@ -146,10 +160,12 @@ class PostedCalls:
 class Caller:
     """Calls steps on one server, alone or many in one round trip. A script cache that was flushed is refilled."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, replicas: Replicas = NONE) -> None:
         # redis-py types its replies as Any | Awaitable[Any]; the client here is the synchronous one.
         self.client = client
         self.wire = Wire(client)
+        self._replicas = replicas
+        self._wait = [packed("WAIT", replicas.wanted, replicas.within_ms)]
 
     def call(self, script: str, keys: Mapping[str, str], **args: Argument) -> Reply:
         return self.call_all([Call(script, keys, args)])[0]
@@ -160,13 +176,7 @@ class Caller:
         `apart`: calls for many agents. One that is refused for a fault of its own data is answered FAILED with the error's text, and costs
         the others nothing; an error that concerns the whole server is raised all the same.
         """
-        raw = self._round([(scripts()[c.script], c) for c in calls])
-        if any(isinstance(r, NoScriptError) for r in raw):
-            for name in {c.script for c in calls}:
-                self.client.script_load(scripts()[name].source)
-            again = [i for i, r in enumerate(raw) if isinstance(r, NoScriptError)]
-            for i, r in zip(again, self._round([(scripts()[calls[i].script], calls[i]) for i in again]), strict=True):
-                raw[i] = r
+        raw = self.refilled(calls, self._round([(scripts()[c.script], c) for c in calls]))
         for r in raw:
             if isinstance(r, Exception) and not (apart and isinstance(r, ResponseError) and not cannot_serve(r)):
                 raise r
@@ -175,9 +185,36 @@ class Caller:
             for c, r in zip(calls, raw, strict=True)
         ]
 
+    def refilled(self, calls: list[Call], raw: list[Any]) -> list[Any]:
+        """The replies, with a second call where the server did not know the script: its cache was flushed, or it was promoted just now."""
+        again = [i for i, r in enumerate(raw) if isinstance(r, NoScriptError)]
+        if again:
+            load = [scripts()[name] for name in {calls[i].script for i in again}]
+            for i, r in zip(again, self._round([(scripts()[calls[i].script], calls[i]) for i in again], load), strict=True):
+                raw[i] = r
+        return raw
+
     def post_all(self, calls: list[Call]) -> PostedCalls:
         """Sends the calls and returns at once. Raises what the connection raises; then it is unknown what took effect."""
-        return PostedCalls(calls, self.wire.post([scripts()[c.script].packed(c.keys, c.args) for c in calls]))
+        commands = [scripts()[c.script].packed(c.keys, c.args) for c in calls]
+        return PostedCalls(self, calls, self.wire.post(commands + self._wait if self._promises(calls) else commands))
 
-    def _round(self, calls: list[tuple[Script, Call]]) -> list[Any]:
-        return self.wire.exchange([script.packed(call.keys, call.args) for script, call in calls])
+    def _round(self, calls: list[tuple[Script, Call]], load: Sequence[Script] = ()) -> list[Any]:
+        """`load`: scripts to give the server before. Over the same connection: after a failover another one may lead to another server."""
+        commands = [packed("SCRIPT", "LOAD", script.source) for script in load]
+        commands += [script.packed(call.keys, call.args) for script, call in calls]
+        if not self._promises(call for _, call in calls):
+            return self.wire.exchange(commands)[len(load) :]
+        return self.confirmed(self.wire.exchange(commands + self._wait)[len(load) :])
+
+    def _promises(self, calls: Iterable[Call]) -> bool:
+        return self._replicas.wanted > 0 and any(call.script in PROMISES for call in calls)
+
+    def confirmed(self, raw: list[Any]) -> list[Any]:
+        """The replies without the one of WAIT. Raises NoAnswer when too few replicas have what they tell of; repeating it is safe."""
+        *replies, copies = raw
+        if isinstance(copies, Exception):
+            raise copies
+        if copies < self._replicas.wanted and not all(isinstance(reply, Exception) for reply in replies):
+            raise NoAnswer(f"{copies} of {self._replicas.wanted} replicas confirmed it within {self._replicas.within_ms} ms")
+        return replies

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from dispatcher.store.connect import unavailable
 from dispatcher.store.opened import Store
+from dispatcher.store.primary import known_for_s
 from dispatcher.store.scripts import FAILED, Call, Reply
 from dispatcher.store.wire import packed
 
@@ -125,8 +126,14 @@ class Sweeping:
         return found
 
     def reclaim(self, absent: Absent) -> str:
-        """Ends the lease if it is still the one that was watched and its holder is still gone; RECLAIMED, CHANGED, PRESENT or TOO_EARLY."""
+        """Ends the lease if it is still the one that was watched and its holder is still gone; RECLAIMED, CHANGED, PRESENT or TOO_EARLY.
+
+        Too early is all the time that a lease lasts after this process first heard of the present primary: its holder may still
+        look for that one, or be on the old one's side of a cut, where it goes on until its lease ends.
+        """
         store = self._store
+        if known_for_s(store.client) * 1000 < store.limits.ttl_ms:
+            return "TOO_EARLY"
         with unavailable(f"reclaim agent={absent.agent_id} token={absent.token}"):
             return store.caller.call(
                 "reclaim",

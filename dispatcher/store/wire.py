@@ -12,6 +12,8 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from dispatcher.store.primary import current
+
 
 def bulk(words: Sequence[bytes]) -> bytes:
     """Words of a command, without its head."""
@@ -49,8 +51,11 @@ class Wire:
         while self._idle:
             with suppress(IndexError):
                 connection = self._idle.pop()
-                if connection.pid == os.getpid():  # a forked child must not speak on its parent's
+                if connection.pid != os.getpid():  # a forked child must not speak on its parent's
+                    continue
+                if current(self._client, connection):
                     return connection
+                connection.disconnect()
         pool = self._client.connection_pool
         return pool.connection_class(**pool.connection_kwargs)
 

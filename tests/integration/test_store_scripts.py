@@ -43,6 +43,13 @@ def test_a_flushed_cache_heals(rig: Rig) -> None:
     assert entry_ids(rig.inbox.claim("r1", 10)) == ["c1", "c2"]
 
 
+def test_a_flushed_cache_heals_while_calls_are_on_their_way(rig: Rig) -> None:
+    rig.client.script_flush()
+    page = rig.inbox.post([submission("c1"), submission("c2")])
+    assert page._calls
+    assert [reply.status for reply in page._calls.replies()] == ["SUBMITTED"]
+
+
 def test_a_flushed_cache_heals_inside_a_pipeline(rig: Rig) -> None:
     """Each call is made once, in the old order, whichever of them was missing."""
     rig.inbox.submit_all([submission(f"c{i}") for i in range(3)])

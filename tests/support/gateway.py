@@ -88,8 +88,9 @@ class Worker:
 class Gateway:
     """One store and the processes that serve it. `configure` first; a later call is what processes started afterwards see."""
 
-    def __init__(self, folder: Path, server: Server | None) -> None:
-        self.folder, self._server = folder, server
+    def __init__(self, folder: Path, server: Server | None, url: str | None = None) -> None:
+        """`url`: of a server that is not ours to start and end; None and no server is the embedded one."""
+        self.folder, self._server, self._url = folder, server, server.url if server else url
         self.workers: list[Worker] = []
         for name in (PLANS, GATES):
             (folder / name).mkdir()
@@ -99,7 +100,7 @@ class Gateway:
 
     @property
     def server(self) -> Server:
-        assert self._server, "this gateway has an embedded server"
+        assert self._server, "the server of this gateway is not its own"
         return self._server
 
     # Configuration
@@ -107,7 +108,7 @@ class Gateway:
     def configure(self, **tables: Table) -> Config:
         """Writes wake.toml: agent ops, the recording runner, no spacing, early reclaim on a young server; `tables` over that."""
         base: dict[str, Table] = {
-            "redis": {"url": self._server.url} if self._server else {},
+            "redis": {"url": self._url} if self._url else {},
             "defaults": {"runner": RECORDER, "min_spacing_ms": 0, "flood_starts": 0},
             "agents": {"ops": {}},
             "routing": {"interval_ms": 50},

@@ -12,7 +12,7 @@ if now == 0 then
 end
 local page = cjson.decode(A.page)
 local length = redis.call('XLEN', K.stream)
-local answers, fresh, twins = {}, {}, {}
+local answers, fresh, twins, told = {}, {}, {}, nil
 for i, one in ipairs(page) do
   local id, digest, at = one[1], one[2], one[4] > 0 and one[4] or now
   local first = twins[id]
@@ -22,6 +22,7 @@ for i, one in ipairs(page) do
     answers[i] = page[first][2] == digest and first or { 'ID_CONFLICT' }
   elseif before and tonumber(before) + tonumber(A.dedupe_ms) > at then
     answers[i] = known == digest and { 'DUPLICATE', entry, before } or { 'ID_CONFLICT' }
+    told = { id, seen }
   elseif length + #fresh >= tonumber(A.max_inbox) then
     answers[i] = { 'INBOX_FULL', length + #fresh }
   else
@@ -29,6 +30,8 @@ for i, one in ipairs(page) do
   end
 end
 -- writes
+-- As it was: who waits for replicas waits for all up to what his call wrote, and what a duplicate tells of must be there too.
+if told then redis.call('HSET', K.seen, told[1], told[2]) end
 for _, i in ipairs(fresh) do
   local id, digest, body, at = unpack(page[i])
   now = at > 0 and at or now

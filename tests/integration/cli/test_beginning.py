@@ -15,7 +15,7 @@ import pytest
 
 from dispatcher.config import Config
 from dispatcher.config.agents import AgentPolicy
-from dispatcher.config.origins import masked_url
+from dispatcher.config.server_url import ServerUrl
 from dispatcher.config.starter import starter_toml
 from tests.support.exec_process import WAKE, environment
 from tests.support.requests import request
@@ -29,6 +29,8 @@ UNSET = {
     ("redis", "url"),
     ("redis", "password"),
     ("redis", "password_file"),
+    ("redis", "sentinel_password"),
+    ("redis", "sentinel_password_file"),
     ("redis", "ca_file"),
     ("routing", "default_agent"),
     ("routing", "bindings"),
@@ -44,7 +46,7 @@ def empty(wake: WakeCli, monkeypatch: pytest.MonkeyPatch) -> WakeCli:
 
 
 def test_every_setting_is_there_with_its_true_default() -> None:
-    """Uncommented as a whole, the file is the defaults."""
+    """Uncommented as a whole, the file is the defaults; but what is for sentinels needs another URL."""
     text = starter_toml(["main", "ops"], ["./heartbeat.py"])
     written = tomllib.loads(re.sub(r"^#(?=\w)", "", text, flags=re.MULTILINE))
     assert set(written.pop("agents")) == {"main", "ops"}
@@ -53,6 +55,7 @@ def test_every_setting_is_there_with_its_true_default() -> None:
     assert set(written) == set(Config.model_fields) - {"agents", "pools"}
     changed = {(table, key) for table in written for key in defaults[table] if written[table][key] != defaults[table][key]}
     assert changed == UNSET | {("defaults", "runner"), ("defaults", "notify")}
+    written["redis"] = {name: value for name, value in written["redis"].items() if not name.startswith("sentinel_")}
     Config.model_validate(written)
     for field in AgentPolicy.model_fields.values():
         assert (field.description or "-").split()[0] in text
@@ -166,10 +169,11 @@ def test_show_says_who_decided(wake: WakeCli, monkeypatch: pytest.MonkeyPatch) -
         ("redis://host:1/0", "redis://host:1/0"),
         ("redis://me:p%40ss@host/0", "redis://me:***@host/0"),
         ("unix:///s.sock?db=0&password=x", "unix:///s.sock?db=0&password=***"),
+        ("sentinel://me:p@a:1,b/0?master=m&sentinel_password=x", "sentinel://me:***@a:1,b/0?master=m&sentinel_password=***"),
     ],
 )
 def test_no_password_is_shown(url: str, shown: str) -> None:
-    assert masked_url(url) == shown
+    assert ServerUrl.parse(url).masked() == shown
 
 
 def test_the_example_needs_nothing_but_python(empty: WakeCli) -> None:

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from dispatcher.cli.audit import agreed
-from dispatcher.cli.status import place
+from dispatcher.config.server_url import ServerUrl
 from dispatcher.core.snapshot import Deferral
 from dispatcher.store.books import Balance
 from dispatcher.store.mailbox import Leased
@@ -215,4 +215,4 @@ def test_nobody_moves_to_nowhere(wake: WakeCli) -> None:
 )
 def test_the_server_is_named_without_its_password(url: str, shown: str) -> None:
     """In a form that can be given back, an IPv6 address too."""
-    assert place(url) == shown
+    assert ServerUrl.parse(url).shown() == shown
