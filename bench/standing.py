@@ -22,7 +22,8 @@ def w4(kills: int) -> dict[str, Any]:
     """Default settings, two workers, heartbeats of 3 s: seconds from SIGKILL to the next start of the same completion."""
     with Ground(turn_s=RUN_S) as ground:
         ground.start_wake(workers=2)
-        ground.until(lambda: ground.store.client.info("server")["uptime_in_seconds"] >= 11, "the server is no longer young")
+        grown_s = ground.store.limits.min_uptime_s + 1
+        ground.until(lambda: ground.store.client.info("server")["uptime_in_seconds"] >= grown_s, "the server is no longer young")
         waits = []
         for number in range(kills):
             waits.append(one_kill(ground, f"k{number}"))

@@ -20,7 +20,7 @@ from kombu.exceptions import OperationalError
 from kombu.transport import redis, virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import NoPermissionError
 
 from dispatcher import names
 from dispatcher.store.primary import LOOK_S, PrimaryConnection, left_behind
@@ -87,7 +87,7 @@ class Channel(redis.Channel):
         queues = self._queue_cycle.consume(len(self.active_queues))
         try:
             found = self.client.execute_command("LMPOP", len(queues), *queues, "RIGHT")
-        except ResponseError as error:  # a server's user of before
+        except NoPermissionError as error:  # a server's user of before
             log.info("messages are taken one in a turn: %s; `wake acl` writes the rights anew", error)
             self._may_take_more = False
             return False
