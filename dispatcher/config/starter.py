@@ -38,6 +38,7 @@ def starter_toml(agents: Sequence[str], runner: Sequence[str], *, redis_url: str
         ("redis", "sentinel_password"): "better in a file",
         ("redis", "sentinel_password_file"): "secrets/sentinel",
         ("redis", "ca_file"): "ca.pem",
+        ("sweep", "young_server_ms"): 30_000,
         ("defaults", "active_hours"): {"start": "08:00", "end": "22:00", "timezone": "Europe/Berlin"},
         ("defaults", "precheck"): {"type": "command", "command": ["./precheck.sh"]},
         ("http", "uds"): ".wake/http.sock",

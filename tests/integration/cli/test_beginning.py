@@ -33,6 +33,7 @@ UNSET = {
     ("redis", "sentinel_password_file"),
     ("redis", "ca_file"),
     ("routing", "default_agent"),
+    ("sweep", "young_server_ms"),
     ("routing", "bindings"),
 }
 
