@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from hashlib import blake2b
+from typing import NamedTuple
 
 EXEC_COMPLETED = "dispatcher.exec_completed"
 WAKE_REQUESTED = "dispatcher.wake_requested"
@@ -36,7 +37,24 @@ def host_name() -> str:
     return "".join(c if c.isalnum() or c == "-" else "-" for c in socket.gethostname())[:64]
 
 
-def serves(holder: str) -> tuple[str, tuple[str, ...]]:
-    """(role, pools) of a process by the name of its presence, `<role>.<pools>.<host>.<pid>.<chance>`; a router has no pools."""
-    role, _, rest = holder.partition(".")
-    return role, tuple(rest.partition(".")[0].split("+")) if role == "worker" else ()
+class Holder(NamedTuple):
+    """A process as the name of its presence tells: `<role>.<what it serves>.<host>.<pid>.<chance>`. `serves`: pools, or the inbox."""
+
+    role: str
+    serves: tuple[str, ...]
+    host: str
+    pid: int
+
+
+def holder_of(name: str) -> Holder | None:
+    """None for a name that is none of ours."""
+    parts = name.split(".")
+    if len(parts) != 5 or not parts[3].isdecimal():
+        return None
+    return Holder(parts[0], tuple(parts[1].split("+")), parts[2], int(parts[3]))
+
+
+def serves(name: str) -> tuple[str, tuple[str, ...]]:
+    """(role, pools) of a process by the name of its presence; only a worker has pools."""
+    holder = holder_of(name)
+    return (holder.role, holder.serves if holder.role == "worker" else ()) if holder else ("", ())

@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from dispatcher.names import Holder, holder_of
+
 FOLDER = "alive"
 EVERY_S = 1.0
 
@@ -22,10 +24,8 @@ EVERY_S = 1.0
 class Beat:
     """One process of this host as its file tells. `age_s` is the time since its loop came round."""
 
-    holder: str
-    role: str
-    serves: str
-    pid: int
+    name: str
+    holder: Holder
     age_s: float
 
 
@@ -58,16 +58,15 @@ def beats(data_dir: Path, host: str) -> list[Beat]:
     """The processes of this host that live, hanging ones too. Files of processes that are gone are removed."""
     found = []
     for path in sorted((data_dir / FOLDER).glob("*.json")):
-        parts = path.stem.split(".")
-        if len(parts) != 5 or parts[2] != host or not parts[3].isdecimal():
+        holder = holder_of(path.stem)
+        if holder is None or holder.host != host:
             continue
-        pid = int(parts[3])
         with suppress(OSError, ValueError, KeyError, TypeError):  # removed meanwhile, or no file of ours
             written = json.loads(path.read_text(encoding="ascii"))
-            if not _lives(pid, str(written["started"])):
+            if not _lives(holder.pid, str(written["started"])):
                 path.unlink(missing_ok=True)
                 continue
-            found.append(Beat(path.stem, parts[0], parts[1], pid, max(0.0, time.monotonic() - float(written["at_s"]))))
+            found.append(Beat(path.stem, holder, max(0.0, time.monotonic() - float(written["at_s"]))))
     return found
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dispatcher.cli.demo_scenario import AGENTS, HEARD, OVERLAPS
 from dispatcher.cli.demo_verdict import Evidence, Heard, Planned
+from dispatcher.names import serves
 
 if TYPE_CHECKING:
     from dispatcher.store.books import Balance
@@ -120,8 +121,8 @@ def _waits(status: AgentStatus | None, now_ms: int) -> str:
 
 def ready(store: Store, pools: Sequence[str]) -> bool:
     """Whether a router and a worker of each pool are there."""
-    present = [holder.split(".")[:2] for holder in store.ledger.presences()]
-    return ["router", "inbox"] in present and all(["worker", pool] in present for pool in pools)
+    present = [serves(name) for name in store.ledger.presences()]
+    return ("router", ()) in present and all(("worker", (pool,)) in present for pool in pools)
 
 
 def evidence(store: Store, books: Balance, planned: Sequence[Planned], heartbeats: Heartbeats, trouble: Sequence[str]) -> Evidence:

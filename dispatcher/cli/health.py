@@ -13,6 +13,7 @@ from dispatcher.core.exit_codes import UNREACHABLE
 
 if TYPE_CHECKING:
     from dispatcher.config import Config
+    from dispatcher.names import Holder
 
 HANGS_S = 30.0  # a round waits for the server twice or thrice at most, 5 s each, and is then over, answer or not
 Role = Literal["router", "worker"]
@@ -68,7 +69,8 @@ def _living(config: Config, role: str | None, pool: str | None) -> tuple[list[st
 
     found = [beat for beat in beats(config.data_dir, host_name()) if _fits(beat.holder, role, pool)]
     problems = [
-        f"{beat.role} of {beat.serves}, pid {beat.pid}, hangs: its last round was {beat.age_s:.0f} s ago; start it again"
+        f"{beat.holder.role} of {'+'.join(beat.holder.serves)}, pid {beat.holder.pid}, hangs: its last round was {beat.age_s:.0f} s ago; "
+        "start it again"
         for beat in found
         if beat.age_s > HANGS_S
     ]
@@ -76,12 +78,12 @@ def _living(config: Config, role: str | None, pool: str | None) -> tuple[list[st
         problems.append(
             f"no {_named(role, pool)} of {config.data_dir} runs here; start one with `wake worker{' --route' if role == 'router' else ''}`"
         )
-    return [beat.holder for beat in found], problems, 1
+    return [beat.name for beat in found], problems, 1
 
 
 def _connected(config: Config, role: str | None, pool: str | None) -> tuple[list[str], list[str], int]:
     from dispatcher.embedded import server_url
-    from dispatcher.names import host_name
+    from dispatcher.names import holder_of, host_name
     from dispatcher.store.layout import compare_layout
     from dispatcher.store.opened import open_store
 
@@ -96,14 +98,13 @@ def _connected(config: Config, role: str | None, pool: str | None) -> tuple[list
         return [], [str(error)], 1
     if role is None:
         return [], [], 1
-    here = [holder for holder in present if _fits(holder, role, pool) and holder.split(".")[2] == host_name()]
+    named = ((name, holder_of(name)) for name in present)
+    here = [name for name, holder in named if holder and holder.host == host_name() and _fits(holder, role, pool)]
     return here, [] if here else [f"no {_named(role, pool)} on this host is connected to the server; see its log"], 1
 
 
-def _fits(holder: str, role: str | None, pool: str | None) -> bool:
-    """`<role>.<pools>.<host>.<pid>.<random>`."""
-    parts = holder.split(".")
-    return len(parts) == 5 and role in (None, parts[0]) and (pool is None or pool in parts[1].split("+"))
+def _fits(holder: Holder, role: str | None, pool: str | None) -> bool:
+    return role in (None, holder.role) and (pool is None or pool in holder.serves)
 
 
 def _named(role: str | None, pool: str | None) -> str:

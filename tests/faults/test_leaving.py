@@ -86,7 +86,7 @@ def test_router_and_worker_live_on_without_their_server(gateway: Gateway) -> Non
 
     for process in (router, worker):
         await_round(process, last_round(process.pid))
-    assert {beat.pid for beat in beats(gateway.config.data_dir, host_name())} == {router.pid, worker.pid}
+    assert {beat.holder.pid for beat in beats(gateway.config.data_dir, host_name())} == {router.pid, worker.pid}
     assert (router.alive, worker.alive) == (True, True)
 
 
