@@ -60,7 +60,11 @@ export async function sendAll({ spool, url, tokenFile }) {
 
 function setAside(spool, name) {
   mkdirSync(join(spool, "refused"), { recursive: true, mode: 0o700 });
-  renameSync(join(spool, name), join(spool, "refused", name));
+  try {
+    renameSync(join(spool, name), join(spool, "refused", name));
+  } catch (error) {
+    if (error.code !== "ENOENT") throw error; // another sender was faster
+  }
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {

@@ -17,6 +17,7 @@ import pytest
 from tests.support.gates import wait_until
 from tests.support.ingress import Ingress
 from tests.support.node import node
+from tests.support.receiver import Got, Handler, Receiver, Reply
 from tests.support.sources import ROOT
 from tests.support.stand_in_ingress import StandInIngress
 
@@ -123,6 +124,21 @@ def test_what_is_refused_for_what_it_is_stops_nobody_else(tmp_path: Path, ingres
     assert not execs.reports()
     assert {report.name for report in (execs.spool / "refused").iterdir()} == {first.name, second.name}
     assert not third.exists()
+
+
+def test_another_sender_that_sets_a_refused_report_aside_first_is_no_error(tmp_path: Path) -> None:
+    execs = Execs(tmp_path, NOBODY)
+    execs.run("echo")
+    (report,) = execs.reports()
+
+    def other_sender(_handler: Handler, _got: Got) -> Reply:
+        report.unlink()
+        return Reply(422)
+
+    with Receiver(other_sender) as receiver:
+        execs.config["url"] = receiver.url
+        execs.send()
+    assert len(receiver.got) == 1
 
 
 def test_what_the_token_does_not_cover_waits_for_one_that_does_and_stops_nobody_else(tmp_path: Path, ingress: Ingress) -> None:
