@@ -11,6 +11,7 @@ from typing import Protocol
 
 from dispatcher import spool
 from dispatcher.app import current_config, current_store
+from dispatcher.causes import surroundings
 from dispatcher.core.errors import BatchIncomplete, IdConflict, InboxFull, StoreUnavailable, WakeError
 from dispatcher.core.models import ExecCompletion, Receipt
 from dispatcher.store.inbox import Answer, PostedPage, Submission
@@ -42,6 +43,7 @@ class Batch:
         self.receipts: dict[str, Receipt] = {}
         self.kept: list[str] = []
         self.open = True
+        self.surroundings = surroundings()
         self._page = page
         self._waiting: Page = []
         self._out: tuple[Page, PostedPage] | None = None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from dispatcher.core.lineage import VARIABLE, caused_by, to_variable
 from dispatcher.core.models import HeartbeatRequest
-from dispatcher.core.trace_context import Context, from_variables, trace_context
+from dispatcher.core.trace_context import TRACE_VARIABLES, Context, from_variables, trace_context
 
 _running: ContextVar[str | None] = ContextVar("wake_lineage", default=None)
 _trace: ContextVar[Context | None] = ContextVar("wake_trace", default=None)
@@ -28,18 +28,23 @@ def heartbeat_of(request: HeartbeatRequest) -> Iterator[None]:
         _running.reset(token)
 
 
-def inherited_lineage() -> dict[str, object] | None:
+def surroundings() -> dict[str, str]:
+    """What the environment says of where reports come from: to be read once for many of them, for that takes longer than all the rest."""
+    return {name: value for name in (VARIABLE, *TRACE_VARIABLES) if (value := os.environ.get(name))}
+
+
+def inherited_lineage(env: Mapping[str, str] = os.environ) -> dict[str, object] | None:
     """The lineage of what is reported here and now; None outside of a heartbeat."""
     running = _running.get()
-    return caused_by(os.environ.get(VARIABLE, "") if running is None else running)
+    return caused_by(env.get(VARIABLE, "") if running is None else running)
 
 
-def inherited_trace() -> Context | None:
+def inherited_trace(env: Mapping[str, str] = os.environ) -> Context | None:
     """The trace context of what is reported here and now: of the current span, of the heartbeat, of the environment; None without any.
 
     OpenTelemetry is asked only where this process has loaded it already.
     """
-    return _of_current_span() or (from_variables(os.environ) if _running.get() is None else _trace.get())
+    return _of_current_span() or (from_variables(env) if _running.get() is None else _trace.get())
 
 
 def _of_current_span() -> Context | None:
@@ -55,7 +60,7 @@ def _of_current_span() -> Context | None:
     return trace_context(carrier)
 
 
-def inherited() -> dict[str, object]:
+def inherited(env: Mapping[str, str] = os.environ) -> dict[str, object]:
     """The fields of a completion or a wake that say where it comes from; only those that are known here."""
-    known = {"lineage": inherited_lineage(), "trace": inherited_trace()}
+    known = {"lineage": inherited_lineage(env), "trace": inherited_trace(env)}
     return {name: value for name, value in known.items() if value}

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
-from uuid6 import uuid7
+from uuid_utils import uuid7
 
 from dispatcher.core.errors import InvalidCompletion
 from dispatcher.core.reported import Reported

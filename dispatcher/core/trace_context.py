@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 MAX_STATE_CHARS = 1024
+TRACE_VARIABLES = ("TRACEPARENT", "TRACESTATE")
 Context = dict[str, str]
 _PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -21,4 +22,4 @@ def trace_context(said: Mapping[str, str]) -> Context | None:
 
 def from_variables(env: Mapping[str, str]) -> Context | None:
     """As a command is given it: TRACEPARENT and TRACESTATE."""
-    return trace_context({"traceparent": env.get("TRACEPARENT", ""), "tracestate": env.get("TRACESTATE", "")})
+    return trace_context({name.lower(): env.get(name, "") for name in TRACE_VARIABLES})

@@ -15,7 +15,7 @@ from tests.support.exec_process import KEY, WAKE, environment, exec_words, pytho
 from tests.support.gates import wait_until
 from tests.support.requests import pid_in
 
-HEAVY = ("celery", "kombu", "redis", "pydantic", "typer", "rich", "uuid6")
+HEAVY = ("celery", "kombu", "redis", "pydantic", "typer", "rich", "uuid_utils")
 # Writes, in order: what was loaded at the start of the first child, and each heavy module when its import begins.
 WATCHER = f"""
 import os, sys

@@ -245,6 +245,6 @@ def test_at_its_bound_it_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
 
 
 def test_the_spool_needs_the_standard_library_only() -> None:
-    script = "import dispatcher.spool, sys; print(sorted(m for m in ('pydantic', 'redis', 'celery', 'uuid6') if m in sys.modules))"
+    script = "import dispatcher.spool, sys; print(sorted(m for m in ('pydantic', 'redis', 'celery', 'uuid_utils') if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
     assert done.stdout == "[]\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -29,6 +31,26 @@ def test_new_ids_are_version_7_and_differ() -> None:
     assert len(set(ids)) == 1000
     assert {uuid.UUID(new).version for new in ids} == {7}
     assert ids == sorted(ids)
+
+
+FORKS = """
+import multiprocessing
+from dispatcher.core.identity import new_completion_id
+
+def draw(_):
+    return [new_completion_id() for _ in range(200)]
+
+new_completion_id()
+with multiprocessing.get_context("fork").Pool(4) as pool:
+    ids = sum(pool.map(draw, range(16), chunksize=1), [])
+print(len(ids), len(set(ids)))
+"""
+
+
+def test_forked_children_never_draw_the_same_id() -> None:
+    """The second completion of an id is answered as a duplicate of the first one: it would be lost."""
+    said = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert said.split() == ["3200", "3200"]
 
 
 def test_a_derived_id_depends_on_all_three_parts_and_on_nothing_else() -> None:
