@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -46,6 +47,7 @@ def measure(wanted: list[str], rounds: int, *, long: bool) -> dict[str, Any]:
     started, far = time.monotonic(), float("inf")
     found: dict[str, Any] = {
         "command": shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
+        "commit": commit(),
         "processors": os.cpu_count(),
         "load_before": os.getloadavg()[0],
     }
@@ -65,6 +67,12 @@ def measure(wanted: list[str], rounds: int, *, long: bool) -> dict[str, Any]:
     if "w4" in found:
         found["w4"] = found["w4"][0]
     return found | {"seconds": time.monotonic() - started, "load_average": os.getloadavg()}
+
+
+def commit() -> str:
+    """Which state of the program is measured; `unknown` outside of a clone."""
+    words = ["git", "-C", str(RESULTS), "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 def ranges(long: bool) -> dict[str, list[Any]]:

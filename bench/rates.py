@@ -15,7 +15,8 @@ from dispatcher.app import use_config
 from dispatcher.doorbell import Doorbell
 from dispatcher.routing import Router
 from dispatcher.store.connect import kombu_url
-from dispatcher.store.inbox import Claimed, Submission
+from dispatcher.store.entries import Claimed
+from dispatcher.store.inbox import Submission
 from dispatcher.store.scripts import scripts
 from dispatcher.store.wire import Wire
 from dispatcher.submit import completion_of, submission_of

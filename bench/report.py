@@ -58,7 +58,7 @@ def page(found: dict[str, Any]) -> str:
     lines = [
         "# Speed: measured by `make bench`",
         "",
-        f"`{found['command']}`, {found['seconds']:.0f} s on {found['processors']} processors.",
+        f"`{found['command']}`, {found['seconds']:.0f} s on {found['processors']} processors; the program at {found['commit']}.",
         f"Load average {found['load_before']:.1f} before it, {load} at its end.",
         "Contestants take turns; each figure is the median of its rounds, with the lowest and highest. Ratios say more than figures.",
         f"Who takes {SLOW_S:.0f} s for a workload, or in W1 a heartbeat for each completion, does it once;",

@@ -18,6 +18,7 @@ include_patterns = [
     "CHANGELOG.md",
     "dispatcher/**.md",
     "bench/results/*.md",
+    "bench/results/long/*.md",
     "examples/openclaw/README.md",
 ]
 myst_heading_anchors = 3

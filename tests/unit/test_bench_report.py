@@ -17,6 +17,7 @@ from bench.targets import BATCH, lines
 W4 = {"kills": 4, "lost": 0, "overlaps": 0, "seconds": [0.7, 0.9, 0.8, 1.1], "p50_s": 0.9, "p99_s": 1.1}
 GOOD: dict[str, Any] = {
     "command": "python -m bench",
+    "commit": "abc1234",
     "processors": 2,
     "load_before": 0.1,
     "load_average": [1.0, 1.0, 1.0],
@@ -121,7 +122,7 @@ def test_each_target_can_be_missed(path: tuple[Any, ...], value: Any, word: str)
 
 def test_what_was_not_measured_is_not_reached_either() -> None:
     """Nor is it where a round of ours failed: the others' median would hide it."""
-    bare = {name: GOOD[name] for name in ("command", "processors", "load_before", "load_average", "seconds")}
+    bare = {name: GOOD[name] for name in ("command", "commit", "processors", "load_before", "load_average", "seconds")}
     assert {line.reached for line in lines(bare)} == {None}
     assert "not measured" in page(bare)
     grown = changed("w7", 1, "agents", to=1_000)  # no time was left for many agents
@@ -132,7 +133,7 @@ def test_what_was_not_measured_is_not_reached_either() -> None:
 
 def test_the_page_names_command_load_and_who_was_skipped() -> None:
     text = page(GOOD)
-    assert "`python -m bench`, 700 s on 2 processors." in text
+    assert "`python -m bench`, 700 s on 2 processors; the program at abc1234." in text
     assert "Load average 0.1 before it" in text
     assert "Skipped: bullmq: this machine has no node" in text
     assert "Other work ran" in page(GOOD | {"load_before": 1.1})
@@ -161,6 +162,17 @@ def test_a_rate_that_cannot_be_sent_is_no_limit_of_ours_and_a_first_one_too_high
     good, bound, _ = highest(lambda rate: Step(rate, min(rate, 300.0), 500.0))
     assert (good, bound) == (300.0, "sender")
     assert highest(lambda rate: Step(rate, rate, 1_001.0))[:2] == (0.0, "late")
+
+
+def test_a_rate_that_was_late_once_is_tried_again() -> None:
+    seen: list[float] = []
+
+    def attempt(rate: float) -> Step:
+        seen.append(rate)
+        return Step(rate, rate, 5_000.0 if rate > 400 or (rate == 160 and seen.count(160) == 1) else 500.0)
+
+    good, bound, steps = highest(attempt)
+    assert (400 / 1.1 < good <= 400, bound, [step.rate for step in steps]) == (True, "late", seen)
 
 
 def test_a_peer_whose_tools_are_missing_is_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
