@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 
 from dispatcher.app import current_config
 from dispatcher.config import Config, rules_of
@@ -41,23 +42,28 @@ class Upkeep(Loop):
         if self._changed:
             self._changed = False
             self._ringer.ring_all((agent_id, self._pool) for agent_id in self._store.holds.rethink(self._pool, LONG_MS))
-        config = current_config()
-        pending = dict(self._store.cadences.pending(self._pool))
-        wanted = self._wanted(config, pending)
-        changes = changes_to(wanted, pending)
-        replies = self._store.cadences.change_all(self._pool, changes)
-        done = sum(reply.status == "SET" for reply in replies)
+        config, keys, now_ms = current_config(), self._store.keys, self._store.ledger.now_ms()
+        named: dict[int, set[str]] = defaultdict(set)
+        for agent_id in config.known_ids():
+            if rules_of(config, agent_id).interval_ms > 0:
+                named[keys.slot_of(agent_id)].add(agent_id)
+        ticking = asked = done = 0
+        # One slot after the other: what a process once held for all agents together, its memory would be as large as for good.
+        for slot in range(keys.slots):
+            pending = dict(self._store.cadences.pending(self._pool, slot))
+            wanted = self._wanted(config, pending, named[slot], now_ms)
+            changes = changes_to(wanted, pending)
+            replies = self._store.cadences.change_all(self._pool, changes)
+            ticking += sum(tick is not None for tick in wanted.values())
+            asked, done = asked + len(changes), done + sum(reply.status == "SET" for reply in replies)
         if done:
-            ticking = sum(tick is not None for tick in wanted.values())
             log.info("cadence: %d ticks of pool %s set, %d agents have one", done, self._pool, ticking)
-        if done < len(changes):
+        if done < asked:
             return SOON_S
         return max(EVERY_S, (time.monotonic() - began_at) / SHARE)
 
-    def _wanted(self, config: Config, pending: dict[str, Tick]) -> dict[str, Tick | None]:
-        now_ms = self._store.ledger.now_ms()
+    def _wanted(self, config: Config, pending: dict[str, Tick], named: set[str], now_ms: int) -> dict[str, Tick | None]:
         homes = Homes(self._store, config)
-        named = {agent_id for agent_id in config.known_ids() if rules_of(config, agent_id).interval_ms > 0}
         homes.read_all(named | set(pending))
         wanted: dict[str, Tick | None] = {}
         for agent_id in named | set(pending):

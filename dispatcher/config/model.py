@@ -121,7 +121,7 @@ class Config(Section):
 
         Each layer replaces only the keys that it names. A runner comes with absolute paths. Raises InvalidAddress.
         """
-        layers = tuple(self._layers(fold_agent_id(agent_id)))
+        layers = self._layers(fold_agent_id(agent_id))
         known = self.policies_known.get(layers)  # agents of the same layers share one: there may be very many
         if known is None:
             policy = self.defaults
@@ -191,12 +191,10 @@ class Config(Section):
         """Those in [agents]."""
         return tuple(selector for selector in self.agents if is_pattern(selector))
 
-    def _layers(self, agent_id: str) -> Iterator[str]:
+    def _layers(self, agent_id: str) -> tuple[str, ...]:
         """The tables of [agents] that say something of this agent, the last one wins."""
-        if self.patterns:
-            yield from matching(self.patterns, agent_id)
-        if agent_id in self.agents:
-            yield agent_id
+        own = (agent_id,) if agent_id in self.agents else ()
+        return (*matching(self.patterns, agent_id), *own) if self.patterns else own
 
     @staticmethod
     def _uncomputed(copied: Config) -> Config:

@@ -11,7 +11,7 @@ from dispatcher.core.durations import parse_duration_ms
 from dispatcher.core.rules import Rules
 from dispatcher.core.schedule import phase
 
-REMEMBERED = 65_536  # agents; there may be very many, and few of them are busy
+REMEMBERED = 8_192  # agents; there may be very many, few of them are busy, and those with a cadence have rules of their own each
 
 
 def rules_of(config: Config, agent_id: str) -> Rules:

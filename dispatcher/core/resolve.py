@@ -84,7 +84,8 @@ def _target(full: str, text: str, main_key: str) -> str:
     target = keys.parse(keys.settle_target(parsed, main_key)) if parsed else None
     if target is None:
         raise _refuse(DeadReason.MALFORMED_KEY, text, f"no session results with main_key {main_key!r}; correct the key or main_key")
-    _check_text(target.key)  # qualifying and lower-casing may lengthen a key
+    if target.key != text:
+        _check_text(target.key)  # qualifying and lower-casing may lengthen a key
     return target.key
 
 

@@ -166,6 +166,9 @@ def is_subagent(key: str | None) -> bool:
 
 def canonical_rest(rest: str) -> str:
     """Lower case, except the opaque ids: of a Signal group one segment, of a Matrix room all but the last `:thread:` marker."""
+    plain = rest.lower()
+    if not plain.startswith("matrix:") and "signal:group:" not in plain:  # which most are
+        return plain
     room = _MATRIX_ROOM.match(rest)
     if room:
         head, tail = rest[: room.end()].lower(), rest[room.end() :]

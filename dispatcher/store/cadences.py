@@ -49,11 +49,11 @@ class Cadences:
         self._client, self._caller, self._keys, self._limits = client, caller, keys, limits
         self.now_ms = 0
 
-    def pending(self, pool: str) -> Iterator[tuple[str, Tick]]:
-        """Every agent of a pool that has a tick."""
-        for slot in range(self._keys.slots):
+    def pending(self, pool: str, slot: int | None = None) -> Iterator[tuple[str, Tick]]:
+        """Every agent of a pool, or of one slot of it, that has a tick."""
+        for one in range(self._keys.slots) if slot is None else (slot,):
             with unavailable(f"read ticks of pool={pool}"):
-                found = self._client.hgetall(self._keys.pool(slot, pool)["ticks"])
+                found = self._client.hgetall(self._keys.pool(one, pool)["ticks"])
             for agent_id, raw in found.items():
                 tick = tick_from(raw)
                 if tick is not None:
