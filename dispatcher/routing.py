@@ -6,9 +6,8 @@ import logging
 import os
 import socket
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -22,9 +21,10 @@ from dispatcher.core.models import Address, DeadReason, Intent, Route, Via
 from dispatcher.core.reported import Reported, lane_of, named_in, output_of, quiet_reason, read_body, reason_of, wake_of, without_token
 from dispatcher.core.resolve import Resolved, resolve
 from dispatcher.core.wake_request import WakeRequest
+from dispatcher.drain import Drain
 from dispatcher.homes import Homes
 from dispatcher.store.bindings import LazyBindings
-from dispatcher.store.inbox import Claimed, InboxEntry
+from dispatcher.store.entries import Claimed, InboxEntry
 from dispatcher.store.mailbox import Deposit
 from dispatcher.store.opened import Store
 from dispatcher.store.scripts import FAILED
@@ -32,8 +32,7 @@ from dispatcher.tokens import REMEDY, Keyring, authorize
 
 log = logging.getLogger(__name__)
 MAX_STORED_OUTPUT_BYTES = 16 * 1024
-GATHER_S = 0.01  # what came just after another one waits for so long at most, so that more of them share a page
-REMEMBERED = 65_536  # keys whose owner is not looked for again
+REMEMBERED = 8_192  # keys whose owner is not looked for again; the many that seldom come would only make the memory large
 Owned = tuple[InboxEntry, Reported, Address, Via]
 
 
@@ -70,8 +69,8 @@ class Router:
         self._keyring = Keyring(config)
         self._draining = threading.Lock()
         self._addresses: dict[tuple[str, str | None], tuple[Address, Via]] = {}
-        self.on_page: Callable[[], object] = lambda: None  # called after each page of a drain, which may go on for long
         self.consumer = f"{socket.gethostname()}-{os.getpid()}"
+        self.drain = Drain(store.inbox, self.own_all, self.deliver, config.redis.socket_timeout_ms // 2)
 
     def resolve(self, key: str, agent_id: str | None = None, bindings: Mapping[str, str] | None = None) -> Route:
         """The one owner of a key, and the queue on which it is rung. Raises InvalidAddress with a dead letter reason."""
@@ -81,27 +80,24 @@ class Router:
     def _resolved(self, key: str, agent_id: str | None, bindings: Mapping[str, str]) -> Resolved:
         config = self._config
         default, main_key = config.routing.default_agent, config.defaults.main_key
-        return resolve(key, agent_id, bindings, default, config.knows, lambda agent: config.agent(agent).enabled, main_key)
+        return resolve(key, agent_id, bindings, default, config.knows, lambda agent: rules_of(config, agent).enabled, main_key)
 
     def drain_inbox(self, limit: int | None = None, *, stay_s: float = 0.0) -> dict[str, int]:
         """Routes what lies in the inbox, `limit` entries at a time, until it is empty. Counts per queue, and "dead", "suppressed".
 
-        With `stay_s` it looks again shortly after a page, for so long at most. Where completions come one upon the other they then share
-        the cost of a page, and their producers need not tell a router of each.
+        With `stay_s` it waits for more, for so long in all. What comes meanwhile is routed without a message from its producer, and where
+        completions come one upon the other they share the cost of a page.
         """
-        limit = limit or self._config.routing.route_batch
-        done: Counter[str] = Counter()
-        until = time.monotonic() + stay_s
-        with self._draining:  # the task and the timer of one process take turns
-            while True:
-                stay = time.monotonic() < until
-                claimed = self._store.inbox.claim(self.consumer, limit, stay=stay)
-                self.deliver(self.own_all(claimed, done), done)
-                self.on_page()
-                if len(claimed.entries) < (1 if stay else limit):
-                    return dict(done)
-                if len(claimed.entries) < limit:
-                    time.sleep(GATHER_S)
+        with self._draining:
+            return self.drain.run(self.consumer, limit or self._config.routing.route_batch, stay_s)
+
+    def look(self) -> None:
+        """Drains the inbox unless another thread of this process is at it, which may stay for long and looks by itself."""
+        if self._draining.acquire(blocking=False):
+            try:
+                self.drain.run(self.consumer, self._config.routing.route_batch, 0.0)
+            finally:
+                self._draining.release()
 
     def oldest_entry_ms(self) -> int:
         """Everything accepted before this has left the inbox."""

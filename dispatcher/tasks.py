@@ -22,7 +22,7 @@ from dispatcher.result import CompletionResult
 from dispatcher.routing import Router
 from dispatcher.submit import completion_of, submit, submit_unusable, wake_request_of
 
-STAY_S = 1.0  # a router that is asked to end does so after this at the latest
+STAY_S = 5.0  # for this long after a message that says look, nobody need send another one
 
 
 class SubmittingTask(PlainTask):
@@ -51,8 +51,8 @@ class SubmittingTask(PlainTask):
         words = dict(kwargs or {})
         if task_id and not words.get(self.id_field):
             words[self.id_field] = task_id
-        reported = self.read(inherited() | words)
         gathered = current_batch()
+        reported = self.read((inherited(gathered.surroundings) if gathered else inherited()) | words)
         if gathered is not None and isinstance(reported, ExecCompletion):
             result = CompletionResult(reported.completion_id, self.app)
             gathered.add(reported, result)
@@ -106,7 +106,7 @@ def wake_requested(self: WakingTask, *args: Any, **words: Any) -> dict[str, Any]
 
 @app.task(name=names.ROUTE, shared=False)
 def route() -> dict[str, int]:
-    """Drains the inbox. What was done: completions per queue, and "dead", "suppressed"."""
+    """Drains the inbox, and what comes within five seconds. What was done: completions per queue, and "dead", "suppressed"."""
     return router().drain_inbox(stay_s=STAY_S)
 
 

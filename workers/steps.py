@@ -20,7 +20,7 @@ from dispatcher.tasks import router
 from workers import task_events, tasks
 from workers.app import serving
 from workers.draining import Draining
-from workers.host import current_host, running_host
+from workers.host import current_host, leaving, running_host
 from workers.metrics_page import MetricsPage
 from workers.presence import Presence, holder_name
 from workers.reloading import Reloading
@@ -94,15 +94,20 @@ class RouterSide(bootsteps.StartStopStep):
         self._reloading = Reloading(store, self._presence.holder, self._use)
         self._page = MetricsPage(store, current_config())
         self._loop.on_round = self._round
-        router().on_page = self._pulse.beat  # a round lasts as long as the inbox is not empty
+        self._furnish()
 
     def _round(self) -> None:
         self._pulse.beat()
         self._reloading.check()
 
+    def _furnish(self) -> None:
+        router().drain.on_page = self._pulse.beat  # a round lasts as long as the inbox is not empty
+        router().drain.leaving = leaving.is_set
+
     def _use(self, config: Config) -> None:
+        router().drain.leaving = lambda: True  # who stays, does so with the old configuration
         router.cache_clear()
-        router().on_page = self._pulse.beat
+        self._furnish()
         self._loop.use(current_store(), config, router())
         self._page.use(current_store(), config)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from redis.exceptions import RedisError, ResponseError
@@ -12,37 +11,17 @@ from redis.exceptions import RedisError, ResponseError
 from dispatcher.core.errors import IdConflict, InboxFull
 from dispatcher.core.models import Receipt
 from dispatcher.store.connect import unavailable
+from dispatcher.store.entries import Claimed, InboxEntry, entry_ms, entry_of
 from dispatcher.store.keys import Keys
 from dispatcher.store.limits import StoreLimits
 from dispatcher.store.scripts import Argument, Call, Caller, PostedCalls, Reply
+from dispatcher.store.wire import packed
 
 GROUP = "routers"
-MAX_ID_CHARS = 200
-MAX_DIGITS = 15  # ms until the year 33658; what Lua holds exactly
 PAGE, PAGE_CHARS = 200, 256 * 1024  # of submissions in one step
 NO_CAUSES: Mapping[str, str] = {}
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 Answer = tuple[Receipt, bool] | IdConflict | InboxFull  # the receipt, and whether routers must be told
-
-
-@dataclass(frozen=True, slots=True)
-class InboxEntry:
-    """One accepted completion, claimed by this router. `body` is the producer's JSON; `deliveries` counts the claims."""
-
-    entry: str
-    completion_id: str
-    revival: int
-    accepted_at_ms: int
-    body: str
-    deliveries: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """Entries that are this router's alone until `max_hold_ms` after `read_at_ms` (server time)."""
-
-    read_at_ms: int
-    entries: list[InboxEntry]
 
 
 class Submission(NamedTuple):
@@ -119,34 +98,49 @@ class Inbox:
         }
         return Call("submit", self._keys.inbox, words)
 
-    def claim(self, consumer: str, limit: int, idle_ms: int | None = None, *, stay: bool = False) -> Claimed:
+    def claim(self, consumer: str, limit: int, idle_ms: int | None = None, *, stay_ms: int = 0) -> Claimed:
         """Takes up to `limit` entries: those of routers that stayed silent for `idle_ms` first, then new ones.
 
-        `stay`: whoever calls comes again soon if it took any, and producers need not tell routers until it took none.
+        `stay_ms`: whoever calls comes again within it, so that producers need not tell routers before then.
         """
         with unavailable("claim inbox entries"):
-            reply = self._claim(consumer, limit, self._limits.idle_ms if idle_ms is None else idle_ms, stay)
+            reply = self._claim(consumer, limit, self._limits.idle_ms if idle_ms is None else idle_ms, stay_ms)
         read_at, taken = reply.rest
-        return Claimed(int(read_at), [_entry(*item) for item in taken])
+        return Claimed(int(read_at), [entry_of(*item) for item in json.loads(taken)])
 
-    def _claim(self, consumer: str, limit: int, idle_ms: int, stay: bool) -> Reply:
+    def _claim(self, consumer: str, limit: int, idle_ms: int, stay_ms: int) -> Reply:
+        words: dict[str, Argument] = {"group": GROUP, "consumer": consumer, "limit": limit, "idle_ms": idle_ms, "stay_ms": stay_ms}
         for again in (True, False):
             try:
-                return self._caller.call(
-                    "claim", self._keys.inbox, now=self.now_ms, group=GROUP, consumer=consumer, limit=limit, idle_ms=idle_ms, stay=int(stay)
-                )
+                return self._caller.call("claim", self._keys.inbox, now=self.now_ms, **words)
             except ResponseError as error:
                 if "NOGROUP" not in str(error) or not again:
                     raise
                 self.prepare()  # the server lost its data under a running router
         raise AssertionError("unreachable")
 
+    def wait(self, consumer: str, limit: int, within_ms: int) -> Claimed | None:
+        """As `claim`, of new entries only, as soon as there is one; none after `within_ms`, which must be less than the client's timeout.
+
+        None where there is nothing to wait at: the server lost its data, and a claim makes the group anew.
+        """
+        stream = self._keys.inbox["stream"]
+        words = ("GROUP", GROUP, consumer, "COUNT", limit, "BLOCK", max(1, within_ms), "STREAMS", stream, ">")
+        with unavailable("wait at the inbox"):
+            (seconds, micros), found = self._caller.wire.exchange([packed("TIME"), packed("XREADGROUP", *words)])
+            if isinstance(found, ResponseError):
+                if "NOGROUP" in str(found):
+                    return None
+                raise found
+        read_at_ms = int(seconds) * 1000 + int(micros) // 1000  # before the read, however long that waited
+        return Claimed(read_at_ms, [entry_of(entry, 1, fields) for entry, fields in found[0][1]] if found else [])
+
     def oldest_entry_ms(self) -> int:
         """The time in the id of the oldest entry that is still here; without one, the server's time."""
         with unavailable("read the oldest inbox entry"):
             seconds, micros = self._caller.client.time()
             first = self._caller.client.xrange(self._keys.inbox["stream"], count=1)
-        return _entry_ms(first[0][0]) if first else int(seconds) * 1000 + int(micros) // 1000
+        return entry_ms(first[0][0]) if first else int(seconds) * 1000 + int(micros) // 1000
 
     def pin(self, pins: dict[str, str]) -> dict[str, str]:
         """Notes the owner that was found for entries whose key says nothing about it, before they are deposited. Tells whom the notes name.
@@ -263,25 +257,3 @@ def _answer(completion_id: str, status: str, rest: list[Any], announce: bool) ->
             )
         case _:
             return InboxFull(f"submit completion={completion_id}: the inbox holds {rest[0]} entries, its bound; try again later", 5.0)
-
-
-def _entry(entry: str, deliveries: int, fields: list[str]) -> InboxEntry:
-    """Whoever may append to the stream can append anything: one bad entry must not hold up those beside it."""
-    named = dict(zip(fields[::2], fields[1::2], strict=True))
-    at_ms, revival = _number(named.get("at", "")), _number(named.get("revival", ""))
-    return InboxEntry(
-        entry,
-        named.get("id", entry)[:MAX_ID_CHARS],
-        revival or 0,
-        _entry_ms(entry) if at_ms is None else at_ms,
-        named.get("body", ""),
-        int(deliveries),
-    )
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS else None
-
-
-def _entry_ms(entry: str) -> int:
-    return int(entry.partition("-")[0] or 0)

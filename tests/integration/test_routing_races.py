@@ -45,13 +45,51 @@ def test_a_router_that_stays_routes_what_comes_meanwhile_and_nobody_need_tell_it
         if len(late) < 3:
             late.append(desk.store.inbox.submit(submission(f"late-{len(late)}"))[1])
 
-    router.on_page = one_more
+    router.drain.on_page = one_more
+    router.drain.leaving = lambda: len(late) == 3
     first, announce = desk.store.inbox.submit(submission("first"))
     assert announce
     done = router.drain_inbox(stay_s=60)
     assert (sum(done.values()), late) == (4, [False, False, False])
     assert desk.fate(first.completion_id) == (Fate.PENDING, "ops")
     assert desk.store.inbox.submit(submission("after"))[1]
+
+
+def test_what_comes_while_a_router_waits_is_routed_in_the_order_of_its_coming(desk: Desk) -> None:
+    """Pages of many as well: the owners of one are found while the one before is delivered."""
+    router = desk.router()
+    said = [0]
+
+    def more() -> None:
+        if said[0] < 90:
+            first, said[0] = said[0], said[0] + 30
+            desk.store.inbox.submit_all([submission(f"c{n:02}") for n in range(first, first + 30)])
+
+    router.drain.on_page = more
+    router.drain.leaving = lambda: said[0] == 90 and desk.store.ledger.inbox_depth() == 0
+    desk.store.inbox.submit(submission("first"))
+    done = router.drain_inbox(limit=20, stay_s=60)
+    assert sum(done.values()) == 91
+    assert desk.store.ledger.inbox_depth() == 0
+    agent = desk.store.keys.agent("agents", "ops")
+    ids = [member.rpartition("\x1f")[2] for member in desk.store.client.zrange(agent["mailbox"], 0, -1)]
+    assert ids == ["first", *(f"c{n:02}" for n in range(90))]
+
+
+def test_a_router_that_stays_goes_on_with_a_server_that_lost_its_data(desk: Desk) -> None:
+    router = desk.router()
+    after: list[str] = []
+
+    def lose() -> None:
+        if not after:
+            desk.store.client.flushall()
+            after.append(desk.submit(session_key="agent:ops:main"))
+
+    router.drain.on_page = lose
+    router.drain.leaving = lambda: bool(after) and desk.store.ledger.inbox_depth() == 0
+    desk.submit(session_key="agent:ops:main")
+    assert sum(router.drain_inbox(stay_s=60).values()) == 2
+    assert desk.fate(after[0]) == (Fate.PENDING, "ops")
 
 
 def test_a_router_that_was_slow_does_not_change_whom_an_entry_was_pinned_to(desk: Desk) -> None:

@@ -67,7 +67,11 @@ proctype Router(byte me) {
 idle:
 end:
   atomic {
-    MAY_LOOK -> told = 0; announced = 0;
+    MAY_LOOK -> told = 0;
+    if
+    :: announced = 0
+    :: skip  /* it stays: producers need not tell, it looks again by itself */
+    fi;
     page = CLAIMABLE; again = (page & claimed_once) != 0; claimed_once = claimed_once | page;
     if
     :: page == 0 -> again = 0; goto idle

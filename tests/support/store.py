@@ -12,9 +12,10 @@ from dispatcher.core.models import Address, Batch, Intent, Lease, Lineage, Sourc
 from dispatcher.core.snapshot import Deferral
 from dispatcher.store.cadences import Cadences
 from dispatcher.store.caps import Caps
+from dispatcher.store.entries import Claimed, InboxEntry
 from dispatcher.store.handoffs import Handoffs
 from dispatcher.store.holds import Holds
-from dispatcher.store.inbox import Claimed, Inbox, InboxEntry, Submission
+from dispatcher.store.inbox import Inbox, Submission
 from dispatcher.store.inspection import Inspection
 from dispatcher.store.keys import LANES, Keys
 from dispatcher.store.ledger import Ledger

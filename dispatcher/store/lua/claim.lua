@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- claim: take inbox entries for one router: first those idle with another router for too long, then new ones.   O(limit)
 -- KEYS   stream announced
--- ARGV   now group consumer limit idle_ms stay
--- REPLY  {"CLAIMED", read_at, {{entry, deliveries, fields}, …}}
+-- ARGV   now group consumer limit idle_ms stay_ms
+-- REPLY  {"CLAIMED", read_at, taken}   taken: JSON, [[entry, deliveries, [field, value, …]], …]
 -- Two routers never read the same entry at once; an entry comes back when its router dies.
 local t = redis.call('TIME')
 local read_at = string.format('%.0f', tonumber(A.now) > 0 and tonumber(A.now) or t[1] * 1000 + math.floor(t[2] / 1000))
@@ -20,7 +20,12 @@ if #taken < limit then
     for _, entry in ipairs(fresh[1][2]) do taken[#taken + 1] = { entry[1], 1, entry[2] } end
   end
 end
--- Producers announce again once nobody is going to look by itself: a router comes again when it took all it may and, where it says that it
--- stays, when it took any.
-if #taken < (A.stay == '1' and 1 or limit) then redis.call('DEL', K.announced) end
-return { 'CLAIMED', read_at, taken }
+-- Producers tell routers again once none of them is going to look by itself. One that took all it may comes again at once; one that stays
+-- comes again within stay_ms, and another one that finds nothing must not take that back.
+if tonumber(A.stay_ms) > 0 then
+  redis.call('SET', K.announced, A.consumer, 'PX', A.stay_ms)
+elseif #taken < limit then
+  local told = redis.call('GET', K.announced)
+  if told == '1' or told == A.consumer then redis.call('DEL', K.announced) end
+end
+return { 'CLAIMED', read_at, #taken > 0 and cjson.encode(taken) or '[]' }

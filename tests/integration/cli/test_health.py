@@ -129,7 +129,7 @@ def test_a_router_with_a_long_inbox_has_a_pulse_within_the_round(wake: WakeCli) 
         wake.submit(f"c{n}")
     router = Router(wake.store, wake.config, wake.bells)
     pages = []
-    router.on_page = lambda: pages.append(wake.store.ledger.inbox_depth())
+    router.drain.on_page = lambda: pages.append(wake.store.ledger.inbox_depth())
     wake.store.inbox.prepare()
     router.drain_inbox(limit=1)
     assert pages[:3] == [2, 1, 0]

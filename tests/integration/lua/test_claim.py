@@ -7,6 +7,8 @@ import time
 from tests.support.gates import wait_until
 from tests.support.store import T0, Rig, entry_ids, submission
 
+LONG_MS = 60_000
+
 
 def test_claimed(rig: Rig) -> None:
     """CLAIMED: the oldest first, no more than asked for; with the server time before the read."""
@@ -60,13 +62,52 @@ def test_a_router_that_took_all_it_may_comes_again_unannounced(rig: Rig) -> None
     assert rig.inbox.submit(submission("c3"), T0)[1] is False
 
 
-def test_a_router_that_stays_comes_again_unannounced_until_it_took_none(rig: Rig) -> None:
+def test_a_router_that_stays_comes_again_unannounced_until_it_says_that_it_does_not(rig: Rig) -> None:
     assert rig.inbox.submit(submission("c1"), T0)[1] is True
-    assert entry_ids(rig.inbox.claim("r1", 10, stay=True)) == ["c1"]
+    assert entry_ids(rig.inbox.claim("r1", 10, stay_ms=LONG_MS)) == ["c1"]
     assert rig.inbox.submit(submission("c2"), T0)[1] is False
-    assert entry_ids(rig.inbox.claim("r1", 10, stay=True)) == ["c2"]
-    assert entry_ids(rig.inbox.claim("r1", 10, stay=True)) == []
-    assert rig.inbox.submit(submission("c3"), T0)[1] is True
+    assert entry_ids(rig.inbox.claim("r1", 10, stay_ms=LONG_MS)) == ["c2"]
+    assert entry_ids(rig.inbox.claim("r1", 10, stay_ms=LONG_MS)) == []
+    assert rig.inbox.submit(submission("c3"), T0)[1] is False
+    assert entry_ids(rig.inbox.claim("r1", 10)) == ["c3"]
+    assert rig.inbox.submit(submission("c4"), T0)[1] is True
+
+
+def test_another_router_that_finds_nothing_does_not_say_that_nobody_stays(rig: Rig) -> None:
+    rig.inbox.claim("stays", 10, stay_ms=LONG_MS)
+    rig.inbox.claim("other", 10)
+    assert rig.inbox.submit(submission("c1"), T0)[1] is False
+
+
+def test_a_router_that_said_that_it_stays_and_died_is_believed_for_so_long(rig: Rig) -> None:
+    rig.inbox.claim("dead", 10, stay_ms=1)
+    wait_until(lambda: not rig.client.exists(rig.keys.inbox["announced"]), 90, "its stay is over")
+    assert rig.inbox.submit(submission("c1"), T0)[1] is True
+
+
+def test_a_wait_gives_what_comes_as_a_claim_does(rig: Rig) -> None:
+    """Once: it is this router's alone from then on, and comes back when that one dies."""
+    before = rig.inbox.claim("r1", 10).read_at_ms
+    receipts = [rig.inbox.submit(submission(f"c{n}"), T0)[0] for n in range(3)]
+    came = rig.inbox.wait("r1", 2, LONG_MS)
+    assert came
+    assert before <= came.read_at_ms <= rig.ledger.now_ms()
+    assert [(e.entry, e.completion_id, e.revival, e.accepted_at_ms, e.deliveries) for e in came.entries] == [
+        (receipts[n].entry_id, f"c{n}", 0, T0, 1) for n in range(2)
+    ]
+    assert entry_ids(rig.inbox.claim("r2", 10)) == ["c2"]
+    assert entry_ids(rig.inbox.claim("r2", 10, idle_ms=0)) == ["c0", "c1", "c2"]
+
+
+def test_a_wait_for_nothing_ends(rig: Rig) -> None:
+    came = rig.inbox.wait("r1", 10, 1)
+    assert came
+    assert came.entries == []
+
+
+def test_a_wait_on_a_server_that_lost_its_data_is_no_wait(rig: Rig) -> None:
+    rig.client.flushall()
+    assert rig.inbox.wait("r1", 10, LONG_MS) is None
 
 
 def test_an_announcement_expires_by_itself(rig: Rig) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dispatcher.store.inbox import InboxEntry
+from dispatcher.store.entries import InboxEntry
 from tests.support.store import AGENT, POOL, T0, Rig, deposit
 
 MARK = "from:lab-1:1"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dispatcher.store.inbox import InboxEntry
+from dispatcher.store.entries import InboxEntry
 from dispatcher.store.scripts import Reply
 from tests.support.store import AGENT, POOL, Rig, deposit
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dispatcher.core.models import Address
-from dispatcher.store.inbox import InboxEntry
+from dispatcher.store.entries import InboxEntry
 from dispatcher.store.scripts import Reply
 from tests.support.store import AGENT, POOL, Rig
 
