@@ -147,9 +147,10 @@ def batch(page: int = PAGE) -> Iterator[Batch]:
     """Inside the block, `exec_completed.delay(…)` gathers, and `page` completions at a time go out in one round trip.
 
     A completion is durable when its page was answered, at the latest when the block has ended, not when its `.delay()` returns; then
-    the receipt of its result is set. What was reported before the block raised is sent all the same. While the server cannot take them,
-    completions are kept in the spool: they are `kept`, a warning says so, and nothing is raised. Raises BatchIncomplete at the end for ids
-    that were refused (id-conflict) or could not even be kept; all others stand. A fault of the words of one call is raised by that call.
+    the receipt of its result is set. What the environment says of its cause is read when the block begins. What was reported before the
+    block raised is sent all the same. While the server cannot take them, completions are kept in the spool: they are `kept`, a warning
+    says so, and nothing is raised. Raises BatchIncomplete at the end for ids that were refused (id-conflict) or could not even be kept;
+    all others stand. A fault of the words of one call is raised by that call.
     """
     gathered = Batch(page)
     token = _current.set(gathered)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,6 +63,22 @@ def test_what_is_reported_inside_goes_out_in_pages_and_has_receipts_afterwards(c
     assert [result.receipt for result in results] == [sent.receipts[name] for name in sent.ids]
     assert report("c3").receipt.entry_id == sent.receipts["c3"].entry_id
     assert results[3].fate() == "accepted"
+
+
+def test_what_the_environment_says_of_the_cause_goes_with_each(
+    configure: Configure, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it was when the block began; what an earlier block, or a call outside, found is none of it."""
+    configure()
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    together(("before", 1))
+    monkeypatch.setenv("WAKE_LINEAGE", "2:research:root")
+    monkeypatch.setenv("TRACEPARENT", parent)
+    together(("first", 1), ("second", 1))
+    entries: Any = redis_client.xrange("wake:{inbox}:stream")
+    bodies = [json.loads(fields["body"]) for _, fields in entries]
+    caused = {"depth": 3, "agent_id": "research", "root": "root"}
+    assert [(body.get("lineage"), body.get("trace")) for body in bodies] == [(None, None), *[(caused, {"traceparent": parent})] * 2]
 
 
 def test_a_block_that_raises_has_sent_what_was_reported_before(configure: Configure, redis_client: redis.Redis) -> None:
