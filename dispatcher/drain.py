@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,6 +19,35 @@ GATHER_S = 0.01  # what came just after others waits for so long at most, so tha
 CLAIM_S = 0.5  # what another router left lying is found by a claim only
 LOOK_MS = 100  # between two looks of one who stays at whether this process is to end
 Routed = TypeVar("Routed")
+
+
+class Turn:
+    """One thread of a process drains at a time, and nobody waits for it: whoever comes meanwhile leaves word.
+
+    Hints pile up while routers are away. Were each of them to wait for a stay, they would keep all threads from raw completions.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = self._asked = False
+
+    def begin(self) -> bool:
+        """Whether it is the caller's turn now. If not, whoever has it learns at its end that somebody came."""
+        with self._lock:
+            self._asked = self._taken
+            mine, self._taken = not self._taken, True
+            return mine
+
+    def end(self) -> bool:
+        """Whether the turn is over. If not, somebody came since it began, or since this was asked last: there may be more to do."""
+        with self._lock:
+            self._taken, self._asked = self._asked, False
+            return not self._taken
+
+    def give_up(self) -> None:
+        """The turn is over, whoever came; after an error."""
+        with self._lock:
+            self._taken = self._asked = False
 
 
 class Drain(Generic[Routed]):
@@ -57,7 +87,7 @@ class Drain(Generic[Routed]):
                 self.on_page()
                 full = len(claimed.entries) >= limit
                 if not (came or stay_ms) and (not full or self.leaving()):
-                    return dict(refused + delivered)
+                    return dict(delivered + refused)
                 came = None if full else self._wait(consumer, limit, until, len(claimed.entries))
 
     def _wait(self, consumer: str, limit: int, until: float, taken: int) -> Claimed | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from dispatcher.core.models import Address, DeadReason, Intent, Route, Via
 from dispatcher.core.reported import Reported, lane_of, named_in, output_of, quiet_reason, read_body, reason_of, wake_of, without_token
 from dispatcher.core.resolve import Resolved, resolve
 from dispatcher.core.wake_request import WakeRequest
-from dispatcher.drain import Drain
+from dispatcher.drain import Drain, Turn
 from dispatcher.homes import Homes
 from dispatcher.store.bindings import LazyBindings
 from dispatcher.store.entries import Claimed, InboxEntry
@@ -67,7 +66,7 @@ class Router:
         self._store, self._config, self._ringer = store, config, ringer
         self._homes = Homes(store, config)
         self._keyring = Keyring(config)
-        self._draining = threading.Lock()
+        self._turn = Turn()
         self._addresses: dict[tuple[str, str | None], tuple[Address, Via]] = {}
         self.consumer = f"{socket.gethostname()}-{os.getpid()}"
         self.drain = Drain(store.inbox, self.own_all, self.deliver, config.redis.socket_timeout_ms // 2)
@@ -86,18 +85,20 @@ class Router:
         """Routes what lies in the inbox, `limit` entries at a time, until it is empty. Counts per queue, and "dead", "suppressed".
 
         With `stay_s` it waits for more, for so long in all. What comes meanwhile is routed without a message from its producer, and where
-        completions come one upon the other they share the cost of a page.
+        completions come one upon the other they share the cost of a page. Returns at once while another thread of this process is at it:
+        that one looks once more before it ends.
         """
-        with self._draining:
-            return self.drain.run(self.consumer, limit or self._config.routing.route_batch, stay_s)
-
-    def look(self) -> None:
-        """Drains the inbox unless another thread of this process is at it, which may stay for long and looks by itself."""
-        if self._draining.acquire(blocking=False):
-            try:
-                self.drain.run(self.consumer, self._config.routing.route_batch, 0.0)
-            finally:
-                self._draining.release()
+        limit = limit or self._config.routing.route_batch
+        if not self._turn.begin():
+            return {}
+        try:
+            done = Counter(self.drain.run(self.consumer, limit, stay_s))
+            while not self._turn.end():
+                done.update(self.drain.run(self.consumer, limit, 0.0))
+        except BaseException:
+            self._turn.give_up()
+            raise
+        return dict(done)
 
     def oldest_entry_ms(self) -> int:
         """Everything accepted before this has left the inbox."""

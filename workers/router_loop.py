@@ -36,7 +36,7 @@ class RouterLoop(Loop):
 
     def run_once(self) -> float:
         """One look at the inbox; now and then one trim."""
-        self._router.look()
+        self._router.drain_inbox()
         if time.monotonic() >= self._trim_at:
             self._trim_at = time.monotonic() + TRIM_S
             self.trim_once()

@@ -125,11 +125,11 @@ def check_page(watched: Watched) -> None:
 
     def of_ops() -> list[str]:
         rows[:] = rows_of(watched.browse("/tasks", "--dump-dom"))
-        return [row for row in rows if "('ops',)" in row and "'did': 'ran'" in row]
+        routed = [row for row in rows if ROUTE in row and re.search(r"\{'wake\.\w+\.\d\d': \d", row)]
+        return [row for row in rows if routed and "('ops',)" in row and "'did': 'ran'" in row]
 
-    shown = wait_until(of_ops, PATIENCE_S, "the page shows what ran for ops")
+    shown = wait_until(of_ops, PATIENCE_S, "the page shows what ran for ops, and what a route did, which stays for seconds")
     assert {batch_in({"result": row}) for row in shown} <= {beat.batch_id for beat in watched.beats("ops")}
-    assert [row for row in rows if ROUTE in row and re.search(r"\{'wake\.\w+\.\d\d': \d", row)], rows
     rows = rows_of(watched.browse("/workers", "--dump-dom"))
     for pool in ("router", "agents", "research"):
         assert [row for row in rows if row.startswith(f"{pool}.") and " Online " in row], rows

@@ -55,6 +55,23 @@ def test_a_router_that_stays_routes_what_comes_meanwhile_and_nobody_need_tell_it
     assert desk.store.inbox.submit(submission("after"))[1]
 
 
+def test_nobody_waits_for_a_router_that_stays_and_what_he_came_for_is_routed(desk: Desk) -> None:
+    """Hints pile up while routers are away: each of them a stay, one after the other, would take hours."""
+    router = desk.router()
+    answers: list[dict[str, int]] = []
+
+    def hint() -> None:
+        if not answers:
+            answers.append(router.drain_inbox(stay_s=60))
+            desk.submit(session_key="agent:ops:main")
+
+    router.drain.on_page = hint
+    router.drain.leaving = lambda: bool(answers)
+    desk.submit(session_key="agent:ops:main")
+    done = router.drain_inbox(stay_s=60)
+    assert (answers, sum(done.values())) == ([{}], 2)
+
+
 def test_what_comes_while_a_router_waits_is_routed_in_the_order_of_its_coming(desk: Desk) -> None:
     """Pages of many as well: the owners of one are found while the one before is delivered."""
     router = desk.router()
