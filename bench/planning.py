@@ -80,10 +80,14 @@ def table(costs: dict[str, float]) -> str:
     ]
     for agents in FLEETS:
         n = need(agents, costs)
-        cells = [f"{n.agents:,}", f"{n.completions_per_s:.3g}", f"{n.running:,.1f}", f"{n.workers:,}", f"{n.routers:,}"]
+        cells = [f"{n.agents:,}", per_second(n.completions_per_s), f"{n.running:,.1f}", f"{n.workers:,}", f"{n.routers:,}"]
         cells += [f"{n.server_cores:.2f}", f"{n.stores:,}", size(n.server_mib), size(n.workers_mib)]
         lines.append("| " + " | ".join(cell.replace(",", " ") for cell in cells) + " |")
     return "\n".join(lines)
+
+
+def per_second(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 def size(mib: float) -> str:

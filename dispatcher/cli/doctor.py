@@ -35,7 +35,8 @@ def doctor(
     """Find what contradicts itself in the store: indexes, leases, counters, keys that belong to nobody.
 
     With --fix it is put right where it is clear what is right; what begins with "lost" is not. Safe while everything runs.
-    Of a server behind sentinels also: whether each answers, whether they could replace the primary, and whether a replica follows it.
+    Of a server behind sentinels also: whether each answers, whether they could replace the primary, and whether a replica follows it; with
+    wait_replicas: whether so many do.
     With --openclaw: check a gateway and the agents that wake.toml runs on it: every problem at once, each with its remedy. Changes nothing,
     wakes nobody.
     Exit codes: 0 nothing is wrong (any more), 1 something is.

@@ -164,7 +164,7 @@ class Caller:
         # redis-py types its replies as Any | Awaitable[Any]; the client here is the synchronous one.
         self.client = client
         self.wire = Wire(client)
-        self._replicas = replicas
+        self.replicas = replicas
         self._wait = [packed("WAIT", replicas.wanted, replicas.within_ms)]
 
     def call(self, script: str, keys: Mapping[str, str], **args: Argument) -> Reply:
@@ -208,13 +208,13 @@ class Caller:
         return self.confirmed(self.wire.exchange(commands + self._wait)[len(load) :])
 
     def _promises(self, calls: Iterable[Call]) -> bool:
-        return self._replicas.wanted > 0 and any(call.script in PROMISES for call in calls)
+        return self.replicas.wanted > 0 and any(call.script in PROMISES for call in calls)
 
     def confirmed(self, raw: list[Any]) -> list[Any]:
         """The replies without the one of WAIT. Raises NoAnswer when too few replicas have what they tell of; repeating it is safe."""
         *replies, copies = raw
         if isinstance(copies, Exception):
             raise copies
-        if copies < self._replicas.wanted and not all(isinstance(reply, Exception) for reply in replies):
-            raise NoAnswer(f"{copies} of {self._replicas.wanted} replicas confirmed it within {self._replicas.within_ms} ms")
+        if copies < self.replicas.wanted and not all(isinstance(reply, Exception) for reply in replies):
+            raise NoAnswer(f"{copies} of {self.replicas.wanted} replicas confirmed it within {self.replicas.within_ms} ms")
         return replies

@@ -1,4 +1,4 @@
-"""Whether the sentinels could replace the primary now: each is asked, and the primary for its replicas."""
+"""Whether the sentinels could replace the primary now, each is asked, and whether so many replicas follow it as promises wait for."""
 
 from __future__ import annotations
 
@@ -15,18 +15,23 @@ QUORUM = "SENTINEL CKQUORUM"
 
 
 def unready(store: Store) -> Iterator[tuple[str, str]]:
-    """(where, what is wrong); nothing without sentinels. Raises StoreUnavailable when there is no primary."""
+    """(where, what is wrong); nothing of a server that has neither sentinels nor `wait_replicas`. Raises StoreUnavailable when there is no
+    primary."""
     pool: Any = store.client.connection_pool
-    sentinels = getattr(pool, "sentinel_manager", None)
-    if not isinstance(sentinels, Sentinels):
+    sentinels, wanted = getattr(pool, "sentinel_manager", None), store.caller.replicas.wanted
+    if isinstance(sentinels, Sentinels):
+        for sentinel in sentinels.sentinels:
+            reached = sentinel.connection_pool.connection_kwargs
+            for what in _of_one(sentinel, pool.service_name, sentinels):
+                yield f"sentinel {reached['host']}:{reached['port']}", what
+    elif not wanted:
         return
-    for sentinel in sentinels.sentinels:
-        reached = sentinel.connection_pool.connection_kwargs
-        for what in _of_one(sentinel, pool.service_name, sentinels):
-            yield f"sentinel {reached['host']}:{reached['port']}", what
     with unavailable("look at the primary's replicas"):
         said = store.client.info("replication")
-    if not said.get("connected_slaves"):
+    following = sum(isinstance(one, dict) and one.get("state") == "online" for name, one in said.items() if name.startswith("slave"))
+    if following < wanted:
+        yield "primary", f"{following} of {wanted} replicas follow it, and nothing is accepted: start one, or lower [redis] wait_replicas"
+    elif not following:
         yield "primary", "no replica follows it: nobody could take its place"
 
 

@@ -9,6 +9,7 @@ import pytest
 from dispatcher.config import Config
 from dispatcher.core.errors import StoreUnavailable
 from dispatcher.store.opened import Store, open_store
+from dispatcher.store.watching import unready
 from tests.support.gates import wait_until
 from tests.support.server import Server
 from tests.support.store import MAIN, submission
@@ -74,6 +75,18 @@ def test_steps_that_promise_nobody_anything_do_not_wait(primary: Server, replica
     assert store.inbox.claim("r1", 10).entries == []
     assert store.ledger.balance().accepted == 0
     replica.thaw()
+    store.close()
+
+
+def test_the_doctor_says_that_promises_wait_for_a_replica_that_is_away(primary: Server, replica: Server) -> None:
+    store = opened(primary, 100)
+    assert list(unready(store)) == []
+    with replica.client() as told, primary.client() as asked:
+        told.replicaof("NO", "ONE")
+        wait_until(lambda: not asked.info("replication")["connected_slaves"], PATIENCE_S, "the primary misses it")
+    ((where, what),) = unready(store)
+    assert where == "primary"
+    assert what.startswith("0 of 1 replicas follow it, and nothing is accepted")
     store.close()
 
 
