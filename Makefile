@@ -26,7 +26,7 @@ test-openclaw: $(READY) ## a real gateway from npm, on loopback; says so where i
 lint: $(READY) ## style, format, types, import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict dispatcher workers tests docs
+	$(BIN)/mypy --strict dispatcher workers tests docs bench
 	$(BIN)/lint-imports
 
 bench: $(READY) ## beside what users would pick instead, a quarter of an hour at most; writes bench/results/speed.md

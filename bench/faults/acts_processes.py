@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+from bench.faults.evidence import Turn
 from bench.faults.site import FLEET, FORKED, THREADED, Load, Site
 from tests.support.gateway import Worker
 
@@ -151,7 +152,7 @@ def _two_present(site: Site, kind: str) -> None:
     site.wait(lambda: sum(map(site.gateway.is_present, site.of(kind))) >= 2, f"two of {kind} are present")
 
 
-def _some_running(site: Site, pids: set[int]) -> list[object]:
+def _some_running(site: Site, pids: set[int]) -> list[Turn]:
     """Turns of these workers, waited for a moment."""
     until = time.monotonic() + 2
     while not (found := site.running(pids)) and time.monotonic() < until:

@@ -15,7 +15,7 @@ from bench.notes import heartbeat
 from bench.peers import submitting
 
 URL, WINDOW_S = os.environ["BENCH_URL"], float(os.environ.get("BENCH_WINDOW_S", "0.25"))
-client: Redis[Any] = Redis.from_url(URL, decode_responses=True)
+client: Redis = Redis.from_url(URL, decode_responses=True)
 
 
 ONE_AT_A_TIME = ConcurrencyLimit("agent", max_concurrent=1)
