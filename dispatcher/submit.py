@@ -9,13 +9,13 @@ from hashlib import blake2b
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import ErrorDetails, PydanticSerializationError
 
 from dispatcher import names
 from dispatcher.app import app, current_config, current_store, use_config
 from dispatcher.core.errors import InvalidCompletion
 from dispatcher.core.identity import derive_completion_id, new_completion_id, payload_digest
-from dispatcher.core.models import ExecCompletion, Receipt
+from dispatcher.core.models import ID_PATTERN, ID_WORDS, ExecCompletion, Receipt
 from dispatcher.core.reported import Reported, body_of
 from dispatcher.core.wake_request import WakeRequest
 from dispatcher.hints import Hints
@@ -47,10 +47,13 @@ def _checked(model: type[Model], words: Mapping[str, Any], name: str) -> Model:
     try:
         return model.model_validate(words)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or name}: {e['msg']}" for e in error.errors(include_url=False, include_input=False)
-        )
+        faults = "; ".join(_words(fault, name) for fault in error.errors(include_url=False, include_input=False))
         raise InvalidCompletion(f"submit {name}={str(words[f'{name}_id'])[:200]!r}: {faults}; nothing was written") from None
+
+
+def _words(fault: ErrorDetails, name: str) -> str:
+    said = f"must be {ID_WORDS}" if fault.get("ctx", {}).get("pattern") == ID_PATTERN else fault["msg"]
+    return f"{'.'.join(map(str, fault['loc'])) or name}: {said}"
 
 
 def _fresh_id(words: Mapping[str, Any]) -> str:

@@ -115,21 +115,21 @@ def _present(asked: Asked, other: Config | None) -> tuple[str, Plan, Config]:
             if used is not None and (problems := unknown(scenario, used)):
                 raise ConfigError(problems, str(used.source or path))
         return scenario.name if scenario.name != "scenario" else path.stem, plan_of(scenario), config
+    since_ms = _since(asked.since or "")
     found = reach(asked.config)
-    return (
-        f"ledger since {asked.since}",
-        recorded_plan(found.store, _since_ms(asked.since or "", found.store.ledger.now_ms())),
-        found.config,
-    )
+    return f"ledger since {asked.since}", recorded_plan(found.store, since_ms(found.store.ledger.now_ms())), found.config
 
 
-def _since_ms(text: str, now_ms: int) -> int:
+def _since(text: str) -> Callable[[int], int]:
+    """The first ms to look at, from the server's present one."""
     try:
-        return now_ms - parse_duration_ms(text)
+        ago_ms = parse_duration_ms(text)
+        return lambda now_ms: now_ms - ago_ms
     except ValueError:
         pass
     try:
-        return round(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
+        at_ms = round(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
+        return lambda _: at_ms
     except ValueError:
         said = f'{text[:40]!r} is neither a duration such as "24h" nor a time such as 2026-03-01T08:00+01:00'
         raise typer.BadParameter(said, param_hint="--from-ledger") from None

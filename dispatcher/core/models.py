@@ -47,7 +47,8 @@ def well_formed(text: object) -> object:
     return text.encode("utf-8", "replace").decode("utf-8") if isinstance(text, str) else text
 
 
-CompletionId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+ID_PATTERN, ID_WORDS = r"^[\x21-\x7e]{1,200}$", "1 to 200 visible ASCII characters, no space"
+CompletionId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 AgentId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 RawSessionKey = Annotated[str, AfterValidator(_session_key_bytes)]
 ShortText = Annotated[str, BeforeValidator(well_formed), StringConstraints(max_length=4096)]

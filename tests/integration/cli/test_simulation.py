@@ -91,8 +91,10 @@ def test_a_ledger_without_anything(wake: WakeCli) -> None:
     ],
     ids=" ".join,
 )
-def test_refused(words: tuple[str, ...], wake: WakeCli, scenario: Path) -> None:
+def test_refused(words: tuple[str, ...], wake: WakeCli, scenario: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a server is asked: none is there."""
     assert scenario.exists()
+    monkeypatch.setenv("WAKE_REDIS_URL", f"unix://{wake.folder}/nobody.sock?db=0")
     assert wake.run("simulate", *words).code == 2
 
 
