@@ -62,9 +62,8 @@ class Drain(Generic[Routed]):
     ) -> None:
         self._inbox, self._own, self._deliver = inbox, own, deliver
         self._wait_ms = min(LOOK_MS, longest_wait_ms)
-        self.on_page: Callable[[], object] = lambda: (
-            None
-        )  # called after each page, of which there may be very many, and each claim of nothing
+        # Called after each page, of which there may be very many, and each claim of nothing.
+        self.on_page: Callable[[], object] = lambda: None
         self.leaving: Callable[[], bool] = lambda: False  # whether this process is to end: then it ends with its page
 
     def run(self, consumer: str, limit: int, stay_s: float) -> dict[str, int]:
