@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from dispatcher.core.lineage import VARIABLE, caused_by, to_variable
 from dispatcher.core.models import HeartbeatRequest
@@ -48,13 +49,13 @@ def inherited_trace(env: Mapping[str, str] = os.environ) -> Context | None:
 
 
 def _of_current_span() -> Context | None:
-    if "opentelemetry.trace" not in sys.modules:
+    loaded: Any = sys.modules.get("opentelemetry.trace")
+    # An import statement here would take longer than all the rest; a module that another thread is just loading has no functions yet.
+    current = getattr(loaded, "get_current_span", None)
+    if current is None or not current().get_span_context().is_valid:
         return None
-    from opentelemetry.trace import get_current_span
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    if not get_current_span().get_span_context().is_valid:
-        return None
     carrier: Context = {}
     TraceContextTextMapPropagator().inject(carrier)
     return trace_context(carrier)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from typing import Any
 
 from celery import Celery, states
@@ -29,8 +30,24 @@ class CompletionResult(AsyncResult):
     """One accepted completion. `id` is its completion id, `receipt` the answer to its submit (None when built from an id)."""
 
     def __init__(self, completion_id: str, app: Celery, receipt: Receipt | None = None) -> None:
-        super().__init__(completion_id, app=app)
-        self.receipt = receipt
+        # Celery's part waits until somebody asks for it. It takes as long as the rest of a call in a batch, and of thousands of results
+        # that are kept, the interpreter's collector looks at each part again and again.
+        self.id, self.app, self.receipt = completion_id, app, receipt
+
+    _cache, _ignored = None, False
+
+    @cached_property
+    def backend(self) -> Any:
+        return self.app.backend
+
+    @cached_property
+    def on_ready(self) -> Any:
+        super().__init__(self.id, app=self.app)
+        return self.__dict__["on_ready"]
+
+    def __del__(self) -> None:
+        if "on_ready" in self.__dict__:  # else it stands on no list of the backend, from which this would take it
+            super().__del__()
 
     def whereabouts(self) -> Whereabouts:
         """Fate, agent, batch and times. Raises UnknownCompletion for an id that was never accepted or is forgotten, StoreUnavailable."""

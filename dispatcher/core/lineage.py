@@ -42,6 +42,8 @@ def to_variable(agent_id: str, lineage: Lineage | None) -> str:
 
 def caused_by(variable: str) -> dict[str, object] | None:
     """The lineage of something that is started inside a heartbeat, as a completion carries it; None outside, or for a garbled one."""
+    if not variable:
+        return None
     depth, _, rest = variable.partition(":")
     agent_id, _, root = rest.partition(":")
     if not (depth.isascii() and depth.isdecimal() and len(depth) < 7 and agent_id and root):

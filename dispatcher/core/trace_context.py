@@ -22,4 +22,5 @@ def trace_context(said: Mapping[str, str]) -> Context | None:
 
 def from_variables(env: Mapping[str, str]) -> Context | None:
     """As a command is given it: TRACEPARENT and TRACESTATE."""
-    return trace_context({name.lower(): env.get(name, "") for name in TRACE_VARIABLES})
+    parent = env.get("TRACEPARENT")
+    return trace_context({"traceparent": parent, "tracestate": env.get("TRACESTATE", "")}) if parent else None

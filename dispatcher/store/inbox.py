@@ -240,7 +240,7 @@ def _pages(submissions: Sequence[Submission]) -> Iterator[Sequence[Submission]]:
 
 def _answers(page: Sequence[Submission], reply: Reply) -> Iterator[Answer]:
     announce, answers = reply.rest
-    for submission, (status, *rest) in zip(page, answers, strict=True):
+    for submission, (status, *rest) in zip(page, json.loads(answers), strict=True):
         yield _answer(submission.completion_id, status, rest, announce == 1 and status == "ACCEPTED")
 
 
