@@ -53,7 +53,7 @@ class Witness:
         args, agent = call.args, str(call.args.get("agent", ""))
         turns = self.turns[agent]
         if call.script == "submit":
-            for (completion_id, *_), (status, *_) in zip(json.loads(str(args["page"])), reply.rest[1], strict=True):
+            for (completion_id, *_), (status, *_) in zip(json.loads(str(args["page"])), json.loads(reply.rest[1]), strict=True):
                 self.words[f"submit {status}"] += 1
                 if status == "ACCEPTED":
                     self._accept(completion_id)
